@@ -1,0 +1,43 @@
+"""Fixtures that several tests share."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real radiographs beside the project; tests that need it are required wherever it exists."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real radiographs at {folder}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key of the test run, so that no test writes into the user's configuration."""
+    key = tmp_path_factory.getbasetemp() / "patient-key"
+    key.write_text("5a" * 32)
+    monkeypatch.setenv("SAPGGAN_PATIENT_KEY", str(key))
+
+
+@pytest.fixture(autouse=True)
+def _random_state() -> None:
+    """The same weights and latents in a test whatever ran before it."""
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 100 phantoms, 64 pixels high."""
+    from sapggan_lib.phantom import write_phantoms
+
+    folder = tmp_path_factory.mktemp("phantoms") / "dicom"
+    write_phantoms(folder, n=100, size=64, workers=1)
+    return folder
