@@ -1,0 +1,184 @@
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.safe_pickle import load_pickle
+from sapggan_lib.store import open_store, read_image_folder, read_manifest, write_store
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (20, 16, 16), dtype=np.uint8)
+
+
+def rows_of(patients: list[str]) -> list[dict]:
+    return [{"path": f"{i}.dcm", "status": "kept", "index": i, "patient": patient, "sha256": f"{i:064x}"}
+            for i, patient in enumerate(patients)]
+
+
+@pytest.mark.parametrize("format", ["npy", "pickle"])
+@pytest.mark.parametrize("images", [IMAGES, np.repeat(IMAGES[..., None], 3, axis=3)])
+def test_a_store_comes_back_as_it_was_written(tmp_path, format, images):
+    write_store(tmp_path / "store", images, config_mapping={"size": 16}, format=format)
+    store = open_store(tmp_path / "store")
+    np.testing.assert_array_equal(store.images, images)
+    assert (len(store), store.resolution, store.channels) == (20, 16, 1 if images.ndim == 3 else 3)
+    assert len(store.manifest) == 20 and list(store.manifest["index"]) == list(range(20))
+    assert isinstance(store.images, np.memmap) == (format == "npy")
+
+
+def test_the_hash_follows_images_and_configuration(tmp_path):
+    hashes = [write_store(tmp_path / str(i), images, config_mapping=config).hash for i, (images, config) in enumerate(
+        [(IMAGES, {}), (IMAGES, {}), (IMAGES ^ 1, {}), (IMAGES, {"seed": 1})])]
+    assert hashes[0] == hashes[1] and len(set(hashes)) == 3
+
+
+def test_the_papers_pickle_is_read_by_plain_pickle_too(tmp_path):
+    write_store(tmp_path / "store", IMAGES, format="pickle")
+    with (tmp_path / "store" / "images.pkl").open("rb") as stream:
+        np.testing.assert_array_equal(pickle.load(stream), IMAGES)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickles_of_arrays_and_plain_values_are_read_in_every_protocol(tmp_path, protocol):
+    value = {"images": [IMAGES, np.asfortranarray(IMAGES[0].astype(">f4"))], "names": ("a", 1, None, 2.5, b"x")}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(value, protocol))
+    loaded = load_pickle(tmp_path / "a.pkl")
+    np.testing.assert_array_equal(loaded["images"][0], IMAGES)
+    np.testing.assert_array_equal(loaded["images"][1], IMAGES[0])
+    assert loaded["names"] == value["names"]
+
+
+class Runs:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        lambda mark: Runs(os.system, f"touch {mark}"),
+        lambda mark: Runs(eval, f"open({str(mark)!r}, 'w')"),
+        lambda mark: Runs(open, str(mark), "w"),
+        lambda mark: [IMAGES, {"a": Runs(os.mkdir, str(mark))}],
+        lambda mark: np.array([Runs(os.mkdir, str(mark))], dtype=object),
+    ],
+)
+def test_a_malicious_pickle_runs_nothing(tmp_path, payload):
+    mark = tmp_path / "ran"
+    (tmp_path / "evil.pkl").write_bytes(pickle.dumps(payload(mark)))
+    with pytest.raises(SapgganError, match=r"evil\.pkl: refused"):
+        load_pickle(tmp_path / "evil.pkl")
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x80", b"cos\nsystem\n(S'true'\ntR."])
+def test_a_damaged_pickle_is_refused(tmp_path, damage):
+    (tmp_path / "a.pkl").write_bytes(damage)
+    with pytest.raises(SapgganError, match="refused"):
+        load_pickle(tmp_path / "a.pkl")
+
+
+def test_no_patient_is_on_both_sides_of_a_split_and_the_key_does_not_matter(tmp_path):
+    patients = [f"p{i // 3}" for i in range(20)]
+    store = write_store(tmp_path / "a", IMAGES, rows_of(patients))
+    other = write_store(tmp_path / "b", IMAGES, rows_of([p[::-1] for p in patients]))
+    train, held = store.split(0.3, seed=1)
+    assert sorted([*train, *held]) == list(range(20)) and 4 <= len(held) <= 6
+    assert {patients[i] for i in train}.isdisjoint(patients[i] for i in held)
+    np.testing.assert_array_equal(other.split(0.3, seed=1)[1], held)
+    assert any(list(store.split(0.3, seed=s)[1]) != list(held) for s in range(2, 6))
+
+
+@pytest.mark.parametrize(("held_out", "expected"), [(0.0, 0), (0.01, 1), (0.5, 10)])
+def test_the_held_out_share_is_met(tmp_path, held_out, expected):
+    store = write_store(tmp_path / "store", IMAGES)
+    assert len(store.split(held_out)[1]) == expected
+
+
+def test_an_unfinished_or_damaged_store_says_what_to_do(tmp_path):
+    with pytest.raises(SapgganError, match=r'not a finished store, store\.json is missing; make one with "sapggan'):
+        open_store(tmp_path)
+    write_store(tmp_path / "cut", IMAGES)
+    (tmp_path / "cut" / "images.npy").write_bytes((tmp_path / "cut" / "images.npy").read_bytes()[:500])
+    with pytest.raises(SapgganError, match="damaged store"):
+        open_store(tmp_path / "cut")
+    write_store(tmp_path / "shape", IMAGES)
+    facts = json.loads((tmp_path / "shape" / "store.json").read_text())
+    (tmp_path / "shape" / "store.json").write_text(json.dumps(facts | {"shape": [20, 8, 8]}))
+    with pytest.raises(SapgganError, match=r"holds no uint8 images of shape \(20, 8, 8\)"):
+        open_store(tmp_path / "shape")
+
+
+def test_the_manifest_streams_without_pandas(tmp_path):
+    write_store(tmp_path / "store", IMAGES, rows_of(["p"] * 20))
+    code = ("import sys; sys.modules['pandas'] = None\n"
+            "from sapggan_lib.store import open_store, read_manifest\n"
+            f"print(len(list(read_manifest({str(tmp_path / 'store')!r}))), "
+            f"len(open_store({str(tmp_path / 'store')!r}).split(0.0)[0]))")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert out.stdout.split() == ["20", "20"]
+    assert next(read_manifest(tmp_path / "store"))["path"] == "0.dcm"
+
+
+def test_an_image_folder_is_read_sorted(tmp_path):
+    for i in (2, 0, 1):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), IMAGES[i])
+    images, names = read_image_folder(tmp_path)
+    np.testing.assert_array_equal(images, IMAGES[:3])
+    assert names == ["0.png", "1.png", "2.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("b.png", np.zeros((16, 17), np.uint8), r"b\.png: 17 x 16 gray, but a\.png is 16 x 16 gray"),
+        ("b.png", IMAGES[:3].transpose(1, 2, 0), r"b\.png: 16 x 16 colour, but a\.png is 16 x 16 gray"),
+        ("b.png", np.full((16, 16), 4000, np.uint16), r"b\.png: 16-bit image; window it to 8 bit first"),
+        ("b.png", b"\x89PNG\r\n\x1a\n and then nothing", r"b\.png: .*damaged"),
+        ("b.jpg", b"text", r"b\.jpg: neither PNG nor JPEG"),
+    ],
+)
+def test_an_image_folder_with_something_odd_names_the_file(tmp_path, name, content, message):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    else:
+        cv2.imwrite(str(tmp_path / name), content)
+    with pytest.raises(SapgganError, match=message):
+        read_image_folder(tmp_path)
+
+
+def test_an_empty_or_missing_image_folder_is_one_line(tmp_path):
+    with pytest.raises(SapgganError, match="no PNG or JPEG"):
+        read_image_folder(tmp_path)
+    with pytest.raises(SapgganError, match="no such folder"):
+        read_image_folder(tmp_path / "x")
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_truncated_image_is_refused_not_filled_with_gray(tmp_path, name, share):
+    cv2.imwrite(str(tmp_path / name), IMAGES.reshape(80, 64))
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(SapgganError, match="damaged"):
+        read_image_folder(tmp_path)
+
+
+def test_an_image_bomb_is_refused_by_its_header(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[16:24] = (60_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(SapgganError, match=r"60,000 x 60,000 pixels are more|exceeds limit of"):
+        read_image_folder(tmp_path)
