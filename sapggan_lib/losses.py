@@ -1,0 +1,90 @@
+"""Adversarial losses as functions of logits, and the gradient penalties.
+
+`LOSSES[name].discriminator(real, fake)` and `.generator(real, fake)` map logits `[N]` to scalars. A generator loss
+that does not look at real logits takes None for them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sapggan_lib.distributed import global_mean
+
+GP_WEIGHT = 10.0  # WGAN-GP's lambda
+DRIFT = 1e-3      # PGGAN's pull of real logits towards 0, which WGAN-GP leaves free
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A pair of losses of logits; all in float32, lower is better for the one who trains."""
+
+    discriminator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor | None, Tensor], Tensor]
+    needs_real: bool = False        # the generator's loss looks at real logits
+    gradient_penalty: bool = False  # WGAN-GP
+
+
+def _minmax_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def _relativistic_hinge(up: Tensor, down: Tensor) -> Tensor:
+    """Push `up` above the other's mean by 1 and `down` below it (Jolicoeur-Martineau 2018, unhalved)."""
+    return F.relu(1 - (up - global_mean(down))).mean() + F.relu(1 + (down - global_mean(up))).mean()
+
+
+def _relativistic_generator(real: Tensor | None, fake: Tensor) -> Tensor:
+    assert real is not None, "the relativistic loss compares with real logits"
+    return _relativistic_hinge(fake, real)
+
+
+LOSSES: dict[str, Loss] = {
+    "minmax": Loss(_minmax_discriminator, lambda _, fake: F.softplus(-fake).mean()),  # non-saturating
+    "minmax-saturating": Loss(_minmax_discriminator, lambda _, fake: -F.softplus(fake).mean()),  # Goodfellow, eq. 1
+    "wgan-gp": Loss(
+        lambda real, fake: fake.mean() - real.mean() + DRIFT * real.square().mean(),
+        lambda _, fake: -fake.mean(),
+        gradient_penalty=True,
+    ),
+    "hinge": Loss(
+        lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
+        lambda _, fake: -fake.mean(),
+    ),
+    "ra-hinge": Loss(_relativistic_hinge, _relativistic_generator, needs_real=True),
+    "ra-hinge-half": Loss(
+        lambda real, fake: _relativistic_hinge(real, fake) / 2,
+        lambda real, fake: _relativistic_generator(real, fake) / 2,
+        needs_real=True,
+    ),
+}
+
+
+def wgan_penalty(discriminator: nn.Module, real: list[Tensor], fake: list[Tensor], epsilon: Tensor) -> Tensor:
+    """WGAN-GP's `mean (|gradient| - 1)^2` at `epsilon real + (1 - epsilon) fake`, unweighted.
+
+    `real`, `fake`: lists of images `[N, C, r, r]`; `epsilon` `[N]` in [0, 1] is shared by all scales, and the
+    penalty is the mean over scales, so that several scales weigh as much as one.
+    """
+    e = epsilon[:, None, None, None]
+    between = [torch.lerp(f.detach(), r, e).requires_grad_() for r, f in zip(real, fake, strict=True)]
+    norms = (_squared_gradients(discriminator, between) + 1e-12).sqrt()  # [scales, N]; .norm() has no gradient at 0
+    return (norms - 1).square().mean()
+
+
+def r1_penalty(discriminator: nn.Module, real: list[Tensor]) -> Tensor:
+    """R1 (Mescheder 2018): `mean |gradient|^2 / 2` at real images, mean over scales; to be weighted by gamma."""
+    return _squared_gradients(discriminator, [r.detach().requires_grad_() for r in real]).mean() / 2
+
+
+def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
+    """Squared gradient norms of the logits with respect to each scale's images, `[scales, N]`, differentiable.
+
+    Always eager and in float32: compiled code has no double backward, and a bf16 gradient's square is too coarse.
+    """
+    with torch.compiler.set_stance("force_eager"), torch.autocast("cuda", enabled=False):
+        logits = discriminator(images)
+        gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])

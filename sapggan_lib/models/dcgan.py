@@ -1,0 +1,108 @@
+"""DCGAN (Radford 2015), deepened: one more transposed convolution for each doubling of the resolution."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from sapggan_lib.distributed import global_mean, rank_and_world
+from sapggan_lib.models.layers import leaky
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm over the global batch when several processes train, so that they equal one. Keeps `[N, C, H, W]`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or rank_and_world()[1] == 1:
+            return super().forward(x)
+        x = x.float()
+        mean = global_mean(x, (0, 2, 3))[:, None, None]                     # [C, 1, 1]
+        variance = global_mean((x - mean).square(), (0, 2, 3))[:, None, None]
+        with torch.no_grad():
+            count = x.numel() // x.shape[1] * rank_and_world()[1]
+            self.running_mean.lerp_(mean.flatten(), self.momentum)          # type: ignore[union-attr, arg-type]
+            unbiased = variance.flatten() * count / (count - 1)
+            self.running_var.lerp_(unbiased, self.momentum)                 # type: ignore[union-attr, arg-type]
+            self.num_batches_tracked.add_(1)                                # type: ignore[union-attr]
+        return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class Generator(nn.Module):
+    """Latent vectors `[N, latent]` to a list of one: images `[N, C, R, R]` in [-1, 1]."""
+
+    def __init__(
+        self,
+        resolution: int = 512,
+        channels: int = 1,
+        latent: int = 512,
+        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ..., R/2; the last number, for R, is not used
+    ):
+        super().__init__()
+        self.latent, self.resolution = latent, resolution
+        self.blocks = nn.ModuleList([up(latent, widths[0], stride=1, padding=0)])
+        for below, width in itertools.pairwise(widths[:-1]):
+            self.blocks.append(up(below, width))
+        self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-2], channels, 4, 2, 1), nn.Tanh())
+        self.apply(initialize)
+
+    def forward(self, z: Tensor) -> list[Tensor]:
+        x = z[:, :, None, None]
+        for block in self.blocks:
+            x = block(x)                                                    # [N, width, r, r]
+        return [self.to_image(x).float()]
+
+
+def up(in_width: int, width: int, stride: int = 2, padding: int = 1) -> nn.Module:
+    convolution = nn.ConvTranspose2d(in_width, width, 4, stride, padding, bias=False)
+    return nn.Sequential(convolution, BatchNorm(width), nn.ReLU())
+
+
+class Down(nn.Module):
+    """Halve the side, `[N, in, r, r]` to `[N, width, r/2, r/2]`; the layer next to the image has no batch norm."""
+
+    def __init__(self, in_width: int, width: int, norm: bool):
+        super().__init__()
+        self.conv = nn.Conv2d(in_width, width, 4, 2, 1, bias=not norm)
+        self.norm = BatchNorm(width) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return leaky(self.norm(self.conv(x)))
+
+
+class Discriminator(nn.Module):
+    """A list of one, `[N, C, R, R]`, to logits `[N]`. Real and fake must come in batches of their own."""
+
+    mixed_batches = False  # batch norm would let each see the other's statistics
+    group = 1
+
+    def __init__(
+        self,
+        resolution: int = 512,
+        channels: int = 1,
+        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ..., R/2; the last number, for R, is not used
+    ):
+        super().__init__()
+        self.resolution = resolution
+        self.blocks = nn.ModuleList([nn.Conv2d(widths[0], 1, 4)])
+        for below, width in itertools.pairwise(widths[:-1]):
+            self.blocks.append(Down(width, below, norm=True))
+        self.blocks.append(Down(channels, widths[-2], norm=False))
+        self.apply(initialize)
+
+    def forward(self, images: list[Tensor]) -> Tensor:
+        (x,) = images
+        for block in reversed(self.blocks):
+            x = block(x)
+        return x.float().flatten()
+
+    def real_views(self, images: Tensor) -> list[Tensor]:
+        """Real images `[N, C, R, R]` as this discriminator is to see them."""
+        return [images]
+
+
+def initialize(module: nn.Module) -> None:
+    """The paper's N(0, 0.02), and N(1, 0.02) for batch norm."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)

@@ -1,0 +1,92 @@
+"""Generators as files, and images out of generators."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.files import atomic_path, write_json
+from sapggan_lib.models.build import build_generator
+
+WEIGHTS = "generator.safetensors"  # inside a run folder
+
+
+def latents(n: int, width: int, seed: int) -> Tensor:
+    """`[n, width]` normal numbers; row i depends on `seed` and i alone, so that n and the batch size don't matter."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randn(width, generator=random) for _ in range(n)]) if n else torch.empty(0, width)
+
+
+@torch.no_grad()
+def generate(generator: nn.Module, n: int, seed: int = 0, batch: int = 16, truncation: float = 1.0) -> np.ndarray:
+    """Images as uint8 `[n, R, R]`, or `[n, R, R, 3]` from a colour generator, at the full resolution R.
+
+    The same for a seed whatever `n` and `batch`; the global random state stays untouched. `truncation` below 1
+    trades variety for typical images in StyleGAN (a pull towards the mean style); the other models refuse it.
+    """
+    parameter = next(generator.parameters())
+    z = latents(n, generator.latent, seed)  # type: ignore[arg-type]
+    images = []
+    training = generator.training
+    generator.eval()
+    for chunk in z.split(batch):
+        x = sample(generator, chunk.to(parameter.device), truncation)
+        images.append(to_uint8(x))
+    generator.train(training)
+    resolution: int = generator.resolution  # type: ignore[assignment]
+    stacked = np.concatenate(images) if images else np.empty((0, resolution, resolution, 1), np.uint8)
+    return stacked[..., 0] if stacked.shape[-1] == 1 else stacked
+
+
+def sample(generator: nn.Module, z: Tensor, truncation: float = 1.0) -> Tensor:
+    """The largest image for each z, `[N, C, R, R]`; a growing generator's is enlarged to R by nearest neighbour."""
+    if truncation != 1 and generator.config["name"] != "stylegan":  # type: ignore[index]
+        raise SapgganError("truncation is for stylegan alone; leave it at 1")
+    image = (generator(z) if truncation == 1 else generator(z, truncation=truncation))[-1]
+    return F.interpolate(image, size=(generator.resolution,) * 2)  # type: ignore[arg-type]
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Images `[N, C, H, W]` in [-1, 1] as uint8 `[N, H, W, C]`."""
+    levels = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return levels.permute(0, 2, 3, 1).cpu().numpy()
+
+
+def save_generator(path: Path | str, generator: nn.Module, metadata: dict[str, Any]) -> None:
+    """Write weights to `path` (.safetensors) and `{"model": arguments of build_generator} | metadata` beside it."""
+    from safetensors.torch import save
+
+    path = Path(path)
+    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(weights))  # save_file would hide a full disk behind its own error
+    write_json(path.with_suffix(".json"), {"model": generator.config} | metadata)
+
+
+def load_generator(path: Path | str) -> nn.Module:
+    """The generator in eval mode on the CPU, from its .safetensors file or a run's folder.
+
+    Raises `SapgganError` when a file is missing, damaged, or the two do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    path = path / WEIGHTS if path.is_dir() else path
+    description = path.with_suffix(".json")
+    for file in (path, description):
+        if not file.is_file():
+            raise SapgganError(f"{file}: not found; a generator is a .safetensors file with its .json beside it")
+    try:
+        model = json.loads(description.read_text(encoding="utf-8"))["model"]
+        generator = build_generator(**model)
+        generator.load_state_dict(load_file(path))
+    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise SapgganError(f"{path}: not a generator of this package ({line}); take it from a finished run") from error
+    return generator.eval()

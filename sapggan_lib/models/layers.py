@@ -1,0 +1,165 @@
+"""Layers that the four models share: equalized learning rate, resampling convolutions, normalisation, attention."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2  # of every leaky ReLU, as in PGGAN
+
+
+def leaky(x: Tensor) -> Tensor:
+    """Leaky ReLU with PGGAN's slope, in place: for the result of a layer that does not need it again."""
+    return F.leaky_relu(x, SLOPE, inplace=True)
+
+
+def pixel_norm(x: Tensor) -> Tensor:
+    """Divide every pixel's feature vector by its root mean square (Karras 2017, section 4.2). Any `[N, C, ...]`."""
+    power = x.float().square().mean(1, keepdim=True)  # float32: bf16 sums of 512 squares lose two digits
+    return x * torch.rsqrt(power + 1e-8).to(x.dtype)
+
+
+def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:
+    """Append one map holding the mean standard deviation within consecutive groups (Karras 2017, section 3).
+
+    `[N, C, H, W]` to `[N, C + 1, H, W]`; N must be a multiple of `group`, or smaller than it. Groups are
+    consecutive, so that real and fake images concatenated into one batch never share a group.
+    """
+    n, c, h, w = x.shape
+    group = min(group, n)
+    y = x.float().reshape(n // group, group, c, h, w)                       # [N/G, G, C, H, W]
+    deviation = y.var(1, unbiased=False).add(1e-8).sqrt().mean((1, 2, 3))   # [N/G]
+    maps = deviation.repeat_interleave(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
+    return torch.cat([x, maps.to(x.dtype)], 1)
+
+
+class Conv(nn.Module):
+    """Convolution with equalized learning rate: weights drawn from N(0, 1), scaled by He's constant when used.
+
+    Maps `[N, in, H, W]` to `[N, out, H', W']`, where H' is H, 2H (`resample="up"`: nearest upsampling, then the
+    convolution) or H/2 (`"down"`: the convolution, then 2x2 mean; bias and activation come after it, as in
+    PGGAN's fused layers). Both are computed as one 4x4 convolution of stride 2: same numbers, 4/9 of the work.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        gain: float = math.sqrt(2),  # 1 for layers without activation
+        resample: str = "none",      # none, up, down
+        padding: int | None = None,  # None: keep H and W
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.scale = gain / math.sqrt(in_channels * kernel**2)
+        self.padding = kernel // 2 if padding is None else padding
+        self.resample = resample
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight * self.scale
+        if self.resample == "up":
+            return F.conv_transpose2d(x, spread(weight).flip(2, 3).transpose(0, 1), self.bias, stride=2, padding=1)
+        if self.resample == "down":
+            return F.conv2d(x, spread(weight) / 4, self.bias, stride=2, padding=1)
+        return F.conv2d(x, weight, self.bias, padding=self.padding)
+
+
+def spread(weight: Tensor) -> Tensor:
+    """A 3x3 kernel summed over 2x2 shifts, `[O, I, 3, 3]` to `[O, I, 4, 4]`: the kernel of a fused resampling."""
+    w = F.pad(weight, (1, 1, 1, 1))
+    return w[..., 1:, 1:] + w[..., :-1, 1:] + w[..., 1:, :-1] + w[..., :-1, :-1]
+
+
+class Linear(nn.Module):
+    """Linear layer with equalized learning rate, `[N, in]` to `[N, out]`."""
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        gain: float = math.sqrt(2),
+        lr_multiplier: float = 1.0,  # StyleGAN's mapping network learns at 0.01
+        bias: float = 0.0,           # initial value
+    ):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias / lr_multiplier))
+        self.scale = gain / math.sqrt(in_features) * lr_multiplier
+        self.lr_multiplier = lr_multiplier
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight * self.scale, self.bias * self.lr_multiplier)
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention (Hu 2018): scale each map by a gate computed from all maps' means. Keeps `[N, C, H, W]`."""
+
+    def __init__(
+        self,
+        channels: int,
+        ratio: int = 16,  # C / hidden; hidden is at least 4
+    ):
+        super().__init__()
+        hidden = max(4, channels // ratio)
+        self.squeeze = Linear(channels, hidden)
+        self.excite = Linear(hidden, channels, gain=1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = x.permute(0, 2, 3, 1).flatten(1, 2).mean(1)          # [N, C]; mean((2, 3))'s gradient is NCHW
+        gate = self.excite(F.relu(self.squeeze(means))).sigmoid()    # [N, C]
+        return x * gate[:, :, None, None]
+
+
+class SelfAttention(nn.Module):
+    """Attention between all pixels (SAGAN, Zhang 2018), added with a weight that starts at 0. Keeps `[N, C, H, W]`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.inner = max(4, channels // 8)
+        self.value_width = max(4, channels // 2)
+        self.query_key_value = Conv(channels, 2 * self.inner + self.value_width, kernel=1, gain=1.0)
+        self.out = Conv(self.value_width, channels, kernel=1, gain=1.0)
+        self.gamma = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        qkv = self.query_key_value(x).flatten(2).transpose(1, 2)                            # [N, HW, 2I + V]
+        q, k, v = qkv.split([self.inner, self.inner, self.value_width], -1)
+        scores = torch.matmul(q, k.transpose(1, 2)).float().softmax(-1).to(v.dtype)         # [N, HW, HW]
+        mixed = torch.matmul(scores, v).transpose(1, 2).reshape(n, self.value_width, h, w)  # [N, V, H, W]
+        return x + self.gamma.to(x.dtype) * self.out(mixed)
+
+
+class Head(nn.Module):
+    """The end of a discriminator at 4x4: maps `[N, width, 4, 4]` to logits `[N]` in float32."""
+
+    def __init__(
+        self,
+        width: int,
+        group: int = 4,                     # of the minibatch standard deviation
+        attention: nn.Module | None = None,
+    ):
+        super().__init__()
+        self.conv = Conv(width + 1, width)
+        self.attention = attention or nn.Identity()
+        self.dense = Linear(width * 16, width)
+        self.logit = Linear(width, 1, gain=1.0)
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.attention(leaky(self.conv(minibatch_stddev(x, self.group))))
+        x = leaky(self.dense(x.flatten(1)))
+        with torch.autocast("cuda", enabled=False):  # the one device that trains in bf16
+            return self.logit(x.float()).flatten()
+
+
+def build_attention(kind: str, channels: int, resolution: int, top: int, ratio: int = 16) -> nn.Module:
+    """The attention of one resolution: SE everywhere, SAGAN's at 32x32 (or the `top` below) alone, or nothing."""
+    if kind == "se":
+        return SqueezeExcite(channels, ratio)
+    if kind == "sagan" and resolution == min(32, top):  # its cost grows with the fourth power of the side
+        return SelfAttention(channels)
+    return nn.Identity()

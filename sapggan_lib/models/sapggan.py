@@ -1,0 +1,171 @@
+"""Self Attention PGGAN: PGGAN's networks with attention at each resolution, all scales trained at once.
+
+With `attention="none"` this is MSG-ProGAN (Karnewar 2020), the ablation.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sapggan_lib.models.layers import Conv, Head, Linear, build_attention, leaky, pixel_norm
+
+
+class GeneratorBlock(nn.Module):
+    """Double the side and change the width: `[N, in, r/2, r/2]` to `[N, out, r, r]`."""
+
+    def __init__(self, in_width: int, width: int, attention: nn.Module, place: str):
+        super().__init__()
+        self.conv1 = Conv(in_width, width, resample="up")
+        self.conv2 = Conv(width, width)
+        self.attention = attention
+        self.place = place
+
+    def forward(self, x: Tensor) -> Tensor:
+        return finish_block(self, leaky(self.conv1(x)))
+
+
+class GeneratorStart(nn.Module):
+    """The block at 4x4: latent vectors `[N, latent]` to `[N, width, 4, 4]`."""
+
+    def __init__(self, latent: int, width: int, attention: nn.Module, place: str):
+        super().__init__()
+        self.width = width
+        self.dense = Linear(latent, width * 16, gain=2**0.5 / 4)  # PGGAN's gain for this layer
+        self.conv2 = Conv(width, width)
+        self.attention = attention
+        self.place = place
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.dense(pixel_norm(z)).reshape(-1, self.width, 4, 4)
+        return finish_block(self, leaky(x))
+
+
+def finish_block(block: nn.Module, x: Tensor) -> Tensor:
+    """What both generator blocks do after their first layer: attention in its place, norm, convolution, norm."""
+    if block.place == "between":
+        x = block.attention(x)  # type: ignore[operator]
+    x = pixel_norm(leaky(block.conv2(pixel_norm(x))))  # type: ignore[operator]
+    return block.attention(x) if block.place == "end" else x  # type: ignore[operator]
+
+
+class Generator(nn.Module):
+    """Latent vectors to images at all scales: `[N, latent]` to `[[N, C, 4, 4], ..., [N, C, R, R]]`, near [-1, 1]."""
+
+    def __init__(
+        self,
+        resolution: int = 512,           # R, power of two
+        channels: int = 1,               # C
+        latent: int = 512,
+        widths: tuple[int, ...] = (),    # feature maps at 4x4, 8x8, ..., RxR
+        attention: str = "se",           # se, sagan, none
+        se_ratio: int = 16,
+        se_place: str = "between",       # a block's two convolutions, or its "end"
+    ):
+        super().__init__()
+        sides = [4 * 2**i for i in range(len(widths))]
+        gates = [build_attention(attention, w, r, resolution, se_ratio) for w, r in zip(widths, sides, strict=True)]
+        self.latent, self.resolution = latent, resolution
+        self.blocks = nn.ModuleList([GeneratorStart(latent, widths[0], gates[0], se_place)])
+        for i in range(1, len(widths)):
+            self.blocks.append(GeneratorBlock(widths[i - 1], widths[i], gates[i], se_place))
+        self.to_image = nn.ModuleList(Conv(width, channels, kernel=1, gain=1.0) for width in widths)
+
+    def forward(self, z: Tensor) -> list[Tensor]:
+        x, images = z, []
+        for block, to_image in zip(self.blocks, self.to_image, strict=True):
+            x = block(x)                            # [N, width, r, r]
+            images.append(to_image(x).float())      # [N, C, r, r]
+        return images
+
+
+class DiscriminatorBlock(nn.Module):
+    """Join the image of this scale with the maps from above, then halve: `[N, width, r, r]` to `[N, out, r/2, r/2]`.
+
+    `x` is None at the top scale. The image enters by a 1x1 convolution to width/2 maps, is concatenated, and a 1x1
+    convolution brings the two back to `width`.
+    """
+
+    def __init__(self, channels: int, width: int, out_width: int, attention: nn.Module, place: str, top: bool):
+        super().__init__()
+        self.join = Join(channels, width, top)
+        self.conv1 = Conv(width, width)
+        self.conv2 = Conv(width, out_width, resample="down")
+        self.attention = attention
+        self.place = place
+
+    def forward(self, image: Tensor, x: Tensor | None = None) -> Tensor:
+        x = leaky(self.conv1(self.join(image, x)))
+        if self.place == "between":
+            return leaky(self.conv2(self.attention(x)))
+        return self.attention(leaky(self.conv2(x)))
+
+
+class Join(nn.Module):
+    """Bring an image `[N, C, r, r]` to the maps `[N, width, r, r]` of its scale (no maps yet at the top scale)."""
+
+    def __init__(self, channels: int, width: int, top: bool):
+        super().__init__()
+        self.from_image = Conv(channels, width if top else width // 2, kernel=1)
+        self.mix = None if top else Conv(width + width // 2, width, kernel=1)
+
+    def forward(self, image: Tensor, x: Tensor | None) -> Tensor:
+        seen = leaky(self.from_image(image))
+        if self.mix is None or x is None:
+            return seen
+        # a 1x1 convolution of both concatenated, without copying them into one tensor and their gradients out of it
+        first, second = (self.mix.weight * self.mix.scale).split([seen.shape[1], x.shape[1]], 1)
+        return leaky(F.conv2d(seen, first, self.mix.bias) + F.conv2d(x, second))
+
+
+class DiscriminatorEnd(nn.Module):
+    """The block at 4x4: image and maps `[N, width, 4, 4]` to logits `[N]`."""
+
+    def __init__(self, channels: int, width: int, attention: nn.Module, group: int):
+        super().__init__()
+        self.join = Join(channels, width, top=False)
+        self.head = Head(width, group, attention)
+
+    def forward(self, image: Tensor, x: Tensor | None = None) -> Tensor:
+        return self.head(self.join(image, x))
+
+
+class Discriminator(nn.Module):
+    """Images at all scales, `[[N, C, 4, 4], ..., [N, C, R, R]]`, to logits `[N]`. N: a multiple of the group of 4."""
+
+    def __init__(
+        self,
+        resolution: int = 512,           # R, power of two
+        channels: int = 1,               # C
+        widths: tuple[int, ...] = (),    # feature maps at 4x4, 8x8, ..., RxR
+        attention: str = "se",           # se, sagan, none
+        se_ratio: int = 16,
+        se_place: str = "between",       # after a block's first convolution, or its "end"
+        group: int = 4,                  # of the minibatch standard deviation
+    ):
+        super().__init__()
+        self.resolution, self.group = resolution, group
+        gate = build_attention(attention, widths[0], 4, resolution, se_ratio)
+        self.blocks = nn.ModuleList([DiscriminatorEnd(channels, widths[0], gate, group)])
+        for i in range(1, len(widths)):
+            top = i == len(widths) - 1
+            gate_width = widths[i] if se_place == "between" else widths[i - 1]
+            gate = build_attention(attention, gate_width, 4 * 2**i, resolution, se_ratio)
+            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, se_place, top))
+
+    def forward(self, images: list[Tensor]) -> Tensor:
+        x = None
+        for block, image in zip(reversed(self.blocks), reversed(images), strict=True):
+            x = block(image, x)
+        assert x is not None
+        return x
+
+    def real_views(self, images: Tensor) -> list[Tensor]:
+        """Real images `[N, C, R, R]` as this discriminator is to see them: at all scales."""
+        return pyramid(images, len(self.blocks))
+
+
+def pyramid(images: Tensor, scales: int) -> list[Tensor]:
+    """Images `[N, C, R, R]` at `scales` sizes, smallest first, by chained 2x2 means."""
+    result = [images]
+    for _ in range(scales - 1):
+        result.append(F.avg_pool2d(result[-1], 2))
+    return result[::-1]

@@ -1,0 +1,151 @@
+"""Models by name: shapes, sizes, files, and images out of them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator, save_generator
+from sapggan_lib.models.growing import stage_at
+from sapggan_lib.models.stylegan import blur
+
+NARROW = {"resolution": 16, "widths": (16, 8, 8)}
+
+
+def test_sapggan_at_512_has_the_papers_size():
+    # by hand: 3x3 layers 2 * 512^2 * 9 at 8, 16, 32, then 256, 128, 64, 32; 4x4 start or end; SE; joins in D
+    with torch.device("meta"):
+        networks = build_generator("sapggan"), build_discriminator("sapggan")
+    for network in networks:
+        assert 20e6 < sum(p.numel() for p in network.parameters()) < 26e6
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("attention", ["se", "sagan", "none"])
+@pytest.mark.parametrize("place", ["between", "end"])
+def test_sapggan_maps_latents_to_scales_to_logits(channels, attention, place):
+    options = NARROW | {"channels": channels, "attention": attention, "se_place": place}
+    images = build_generator("sapggan", latent=16, **options)(torch.randn(4, 16))
+    assert [tuple(image.shape) for image in images] == [(4, channels, r, r) for r in (4, 8, 16)]
+    assert build_discriminator("sapggan", **options)(images).shape == (4,)
+
+
+@pytest.mark.parametrize("name", ["pggan", "stylegan", "dcgan"])
+@pytest.mark.parametrize("resolution", [16, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_baselines_map_latents_to_an_image_to_logits(name, resolution, channels):
+    widths = (8,) * (resolution.bit_length() - 2)
+    images = build_generator(name, resolution, channels, latent=16, widths=widths)(torch.randn(4, 16))
+    assert [image.shape for image in images] == [(4, channels, resolution, resolution)]
+    assert build_discriminator(name, resolution, channels, widths)(images).shape == (4,)
+
+
+@pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
+@pytest.mark.parametrize("resolution", [16, 1024])
+def test_every_model_is_built_from_16_to_1024(name, resolution):
+    with torch.device("meta"):
+        build_generator(name, resolution), build_discriminator(name, resolution)
+
+
+@pytest.mark.parametrize("name", ["pggan", "stylegan"])
+def test_growing_is_continuous(name):
+    """A new level at alpha 0 shows the old level's image enlarged, and at alpha 1 its own; D agrees."""
+    options = {"resolution": 16, "widths": (8, 8, 8)}
+    generator = build_generator(name, latent=16, **options).eval()
+    discriminator = build_discriminator(name, **options)
+    z = torch.randn(4, 16)
+
+    def at(level, alpha):
+        generator.set_stage(level, alpha)
+        discriminator.set_stage(level, alpha)
+        images = generator(z)
+        return images[0], discriminator(images)
+
+    small, small_logits = at(1, 1.0)
+    start, start_logits = at(2, 0.0)
+    torch.testing.assert_close(start, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    torch.testing.assert_close(start_logits, small_logits)
+    torch.testing.assert_close(at(2, 1 - 1e-6)[0], at(2, 1.0)[0], atol=1e-4, rtol=1e-4)
+
+
+def test_the_stage_is_saved_with_the_weights_and_images_come_at_full_size(tmp_path):
+    generator = build_generator("pggan", 16, latent=16, widths=(8, 8, 8))
+    generator.set_stage(1, 0.25)
+    save_generator(tmp_path / "generator.safetensors", generator, {})
+    loaded = load_generator(tmp_path)
+    assert (loaded.level, loaded.alpha.item(), loaded.fading) == (1, 0.25, True)
+    assert generate(loaded, 2).shape == (2, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("images", "stage"),
+    [(0, (0, 1)), (99, (0, 1)), (100, (1, 0)), (150, (1, 0.5)), (250, (1, 1)), (325, (2, 0.25)), (9999, (2, 1))],
+)
+def test_stages_alternate_fade_and_stay(images, stage):
+    assert stage_at(images, 100, 3) == stage
+
+
+def test_truncation_pulls_styles_to_the_mean():
+    generator = build_generator("stylegan", 16, latent=16, widths=(8, 8, 8))
+    for _ in range(50):
+        generator(torch.randn(8, 16))
+    spread = [float(generate(generator, 8, truncation=t).std(0).mean()) for t in (0.0, 0.1, 1.0)]  # near the mean, untrained or not
+    assert spread[0] == 0 and spread[0] < spread[1] < spread[2]
+    with pytest.raises(SapgganError, match="stylegan alone"):
+        generate(build_generator("sapggan", latent=16, **NARROW), 1, truncation=0.5)
+
+
+def test_stylegan_has_noise_and_mixed_styles_in_training_alone():
+    generator, z = build_generator("stylegan", 16, latent=16, widths=(8, 8, 8)), torch.randn(2, 16)
+    assert not torch.equal(generator(z)[0], generator(z)[0])
+    generator.eval()
+    assert torch.equal(generator(z)[0], generator(z)[0])
+
+
+def test_the_bilinear_filter():
+    x = torch.zeros(1, 1, 5, 5)
+    x[..., 2, 2] = 1
+    row = torch.tensor([0.25, 0.5, 0.25])
+    torch.testing.assert_close(blur(x)[0, 0, 1:4, 1:4], torch.outer(row, row))
+
+
+def test_generate_does_not_depend_on_batch_or_number_and_leaves_the_random_state():
+    generator = build_generator("sapggan", latent=16, **NARROW)
+    state = torch.get_rng_state()
+    images = generate(generator, 7, seed=3, batch=2)
+    assert images.dtype == np.uint8 and images.shape == (7, 16, 16)
+    np.testing.assert_allclose(images[:5].astype(int), generate(generator, 5, seed=3, batch=5).astype(int), atol=1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_a_saved_generator_gives_the_same_images(tmp_path):
+    generator = build_generator("sapggan", latent=16, channels=3, **NARROW)
+    save_generator(tmp_path / "generator.safetensors", generator, {"kimg": 1.5})
+    assert json.loads((tmp_path / "generator.json").read_text())["kimg"] == 1.5
+    for path in (tmp_path, tmp_path / "generator.safetensors"):
+        np.testing.assert_array_equal(generate(load_generator(path), 3), generate(generator, 3))
+
+
+def test_a_damaged_generator_is_refused(tmp_path):
+    save_generator(tmp_path / "generator.safetensors", build_generator("sapggan", latent=16, **NARROW), {})
+    (tmp_path / "generator.safetensors").write_bytes(b"no weights")
+    with pytest.raises(SapgganError, match="not a generator"):
+        load_generator(tmp_path)
+    with pytest.raises(SapgganError, match="not found"):
+        load_generator(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "sapgan"}, 'did you mean "sapggan"'),
+        ({"resolution": 48}, "power of two"),
+        ({"resolution": 16, "widths": (8, 8)}, "widths must be 3"),
+        ({"channels": 2}, "channels must be 1 or 3"),
+    ],
+)
+def test_what_does_not_fit_is_named(arguments, message):
+    with pytest.raises(SapgganError, match=message):
+        build_generator(**arguments)
