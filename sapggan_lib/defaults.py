@@ -1,0 +1,38 @@
+"""What a training configuration leaves open, per model, from each model's own paper."""
+
+import dataclasses
+from typing import Any
+
+from sapggan_lib.config import TrainConfig
+from sapggan_lib.errors import SapgganError
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "sapggan": {"loss": "ra-hinge", "betas": (0.0, 0.99), "r1_gamma": 0.0},
+    "pggan": {"loss": "wgan-gp", "betas": (0.0, 0.99), "r1_gamma": 0.0},                  # Karras 2017
+    "stylegan": {"loss": "minmax", "lr": 1e-3, "betas": (0.0, 0.99), "r1_gamma": 10.0},   # Karras 2019
+    "dcgan": {"loss": "minmax", "lr": 2e-4, "betas": (0.5, 0.999), "r1_gamma": 0.0},      # Radford 2015
+}
+LR_FACTOR = {"stylegan": {128: 1.5, 256: 2.0, 512: 3.0, 1024: 3.0}}  # as it grows to this side; 1 where not named
+
+
+def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
+    """`config` with every None replaced by the default for its model, loss, length and device."""
+    defaults = DEFAULTS[config.model.name]
+    loss = config.loss or defaults["loss"]
+    choices = defaults | {
+        "loss": loss,
+        "lr": defaults.get("lr", 1e-3 if loss == "wgan-gp" else 2e-3),
+        "grow_kimg": config.kimg / 20,
+        "log_kimg": config.kimg / 200,
+        "sample_kimg": config.kimg / 20,
+        "checkpoint_kimg": config.kimg / 20,
+        "compile": cuda,
+        "cuda_graphs": cuda and config.model.resolution <= 128,
+    }
+    if config.kimg <= 0 or config.batch <= 0:
+        raise SapgganError(f"kimg and batch must be above 0, not {config.kimg:g} and {config.batch}")
+    if config.betas is not None and len(config.betas) != 2:
+        raise SapgganError(f"betas must be two numbers, not {list(config.betas)}")
+    if config.cuda_graphs and not cuda:
+        raise SapgganError("cuda_graphs needs a CUDA device; leave it out on the CPU")
+    return dataclasses.replace(config, **{k: v for k, v in choices.items() if getattr(config, k) is None})

@@ -1,0 +1,159 @@
+"""What a run writes down: log lines, sample sheets, snapshots, checkpoints."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sapggan_lib import checkpoint
+from sapggan_lib.checkpoint import State
+from sapggan_lib.config import TrainConfig, to_mapping
+from sapggan_lib.distributed import average_, rank_and_world
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.files import atomic_path, readable, write_json, write_text
+from sapggan_lib.models import generate, save_generator
+from sapggan_lib.models.files import WEIGHTS
+
+Snapshot = Callable[[float, nn.Module], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` leaves."""
+
+    folder: Path          # the run's folder
+    finished: bool        # False: interrupted, `resume=True` goes on
+    kimg: float           # real images shown, thousands
+    steps: int
+    seconds: float        # of training over all its parts, without snapshots
+    log: list[dict[str, Any]]  # the lines of log.jsonl
+
+
+class Record:
+    """Writes into a run's folder what falls due; only the first of several processes writes."""
+
+    def __init__(self, folder: Path, state: State, config: TrainConfig, data_hash: str, on_snapshot: Snapshot | None):
+        self.folder, self.state, self.config = folder, state, config
+        self.data_hash, self.on_snapshot = data_hash, on_snapshot
+        self.pending: list[dict[str, Tensor]] = []
+        self.clock = time.monotonic()
+        self.main = rank_and_world()[0] == 0
+        self.log: list[dict[str, Any]] = []
+        if self.main:
+            (folder / "samples").mkdir(parents=True, exist_ok=True)
+            if state.step:
+                self.log = [line for line in read_log(folder) if line["step"] <= state.step]
+            write_json(folder / "config.json", to_mapping(config))
+            # without the lines after the checkpoint
+            write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
+            self.board = tensorboard(folder, state.step)
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        self.pending.append(terms)
+
+    def after_step(self, before: float, last: bool, bar: Any) -> None:
+        """Write what falls due between `before` kimg and now; everything when this is the last step."""
+        def due(every: float | None) -> bool:
+            return last or int(before / (every or 1)) < int(self.state.kimg / (every or 1))
+
+        config, kimg = self.config, self.state.kimg
+        checkpoint_due = due(config.checkpoint_kimg)
+        if due(config.log_kimg) or checkpoint_due:
+            bar.set_postfix_str(self.flush())
+        pause = time.monotonic()
+        snapshot_due = kimg >= config.kimg or any(before < k <= kimg for k in config.snapshot_kimg)
+        if snapshot_due and self.on_snapshot and self.main:
+            with torch.random.fork_rng(range(torch.cuda.device_count())):
+                scores = self.on_snapshot(kimg, self.state.ema)
+            self.write({"kimg": kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2)} | scores)
+        if due(config.sample_kimg) and self.main:
+            write_sheet(self.folder / "samples" / f"{kimg:010.3f}.png", self.state.ema)
+        if checkpoint_due and self.main:
+            self.save()
+        self.clock += time.monotonic() - pause
+
+    def flush(self) -> str:
+        """Turn the pending loss terms into a log line; `SapgganError` when one is not finite."""
+        names = list(dict.fromkeys(name for terms in self.pending for name in terms))
+        first = self.state.step - len(self.pending) + 1
+        means = {}
+        for name in names:
+            steps = [i for i, terms in enumerate(self.pending) if name in terms]
+            values = average_(torch.stack([self.pending[i][name] for i in steps])).cpu()
+            if not values.isfinite().all():
+                step = first + steps[int((~values.isfinite()).nonzero()[0])]
+                raise self.not_finite(step, name)
+            means[name] = round(float(values.mean()), 6)
+        now = time.monotonic()
+        elapsed, self.clock = now - self.clock, now
+        self.state.seconds += elapsed
+        rate = len(self.pending) * self.config.batch / max(elapsed, 1e-9)
+        line = {"kimg": self.state.kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2)}
+        self.write(line | {"images_per_s": round(rate, 2)} | means)
+        self.pending = []
+        return " ".join(f"{name} {value:.3g}" for name, value in means.items())
+
+    def write(self, line: dict[str, Any]) -> None:
+        self.log.append(line)
+        if self.main:
+            try:
+                with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+                    stream.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise readable(error, self.folder / "log.jsonl") from error
+            if self.board:
+                for name in line.keys() - {"kimg", "step"}:
+                    self.board.add_scalar(name, line[name], line["step"])
+
+    def save(self) -> None:
+        """The checkpoint, and the averaged generator for everyone else. Refuses weights that are not finite."""
+        for part in ("discriminator", "generator"):
+            norms = torch._foreach_norm(list(getattr(self.state, part).parameters()))
+            if not torch.stack(norms).isfinite().all():
+                raise self.not_finite(self.state.step, f"the {part}'s weights")
+        checkpoint.save_checkpoint(self.folder, self.state, self.config, self.data_hash)
+        metadata = {"kimg": self.state.kimg, "step": self.state.step, "data_hash": self.data_hash}
+        save_generator(self.folder / WEIGHTS, self.state.ema, metadata | {"train": to_mapping(self.config)})
+
+    def not_finite(self, step: int, what: str) -> SapgganError:
+        return SapgganError(
+            f"step {step:,}: not finite: {what}; {self.folder} keeps the last good checkpoint; "
+            "train again with a lower learning rate, or with another loss"
+        )
+
+    def result(self, finished: bool) -> TrainResult:
+        state = self.state
+        return TrainResult(self.folder, finished, state.kimg, state.step, state.seconds, self.log)
+
+
+def tensorboard(folder: Path, step: int) -> Any:
+    """A TensorBoard writer into `folder`/tensorboard, or None when TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(folder / "tensorboard", purge_step=step)
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log.jsonl; empty when there is none."""
+    path = folder / "log.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def write_sheet(path: Path, generator: nn.Module, n: int = 16) -> None:
+    """A PNG with `n` images of the fixed latents of seed 0, four in a row."""
+    images = generate(generator, n)
+    rows = [np.concatenate(list(images[i:i + 4]), axis=1) for i in range(0, n, 4)]
+    sheet = np.concatenate(rows)
+    done, data = cv2.imencode(".png", sheet[..., ::-1] if sheet.ndim == 3 else sheet)
+    assert done
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

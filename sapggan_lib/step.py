@@ -1,0 +1,116 @@
+"""One training step: both networks and the moving average, from one batch of real images."""
+
+import torch
+from torch import Tensor, nn
+
+from sapggan_lib.augment import augment
+from sapggan_lib.checkpoint import State
+from sapggan_lib.config import TrainConfig
+from sapggan_lib.defaults import LR_FACTOR
+from sapggan_lib.distributed import average_, rand, randn, rank_and_world
+from sapggan_lib.losses import GP_WEIGHT, LOSSES, r1_penalty, wgan_penalty
+from sapggan_lib.models.growing import Growing, stage_at
+
+
+class Step:
+    """`step(real)` trains on `[n, C, R, R]` in [-1, 1] and returns the loss terms as scalars on the device.
+
+    The generator runs once: its images, detached, train the discriminator, then the same graph trains the
+    generator through the discriminator just updated, whose own weights need no gradient there.
+    """
+
+    def __init__(self, state: State, config: TrainConfig, device: torch.device):
+        self.state, self.config, self.device = state, config, device
+        self.loss = LOSSES[config.loss or ""]
+
+    def __call__(self, real: Tensor) -> dict[str, Tensor]:
+        self.grow()
+        terms = self.train(real)
+        self.count()
+        return terms
+
+    def train(self, real: Tensor) -> dict[str, Tensor]:
+        """What happens on the device: both networks take their optimiser steps."""
+        # CUDA only: a CPU's bf16 convolutions are slow. No cache: weights change between the two networks' steps
+        with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda", cache_enabled=False):
+            real_images = self.state.discriminator.real_views(real)  # type: ignore[operator]
+            fake_images = self.state.generator(randn(len(real), self.config.model.latent, device=self.device))
+            terms = self.train_discriminator(real_images, [image.detach() for image in fake_images])
+            return terms | self.train_generator(real_images, fake_images)
+
+    def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
+        discriminator, config = self.state.discriminator, self.config
+        discriminator.requires_grad_(True)
+        real, fake = augment(real, config.augment), augment(fake, config.augment)
+        if getattr(discriminator, "mixed_batches", True):
+            logits = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)]).chunk(2)
+        else:
+            logits = discriminator(real), discriminator(fake)
+        terms = {"loss_d": self.loss.discriminator(*logits)}
+        if self.loss.gradient_penalty:
+            epsilon = rand(len(real[0]), device=self.device)
+            terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
+        if self.penalty_due():
+            terms["r1"] = (config.r1_gamma or 0.0) * config.r1_every * r1_penalty(discriminator, real)
+        update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
+        return {name: term.detach() for name, term in terms.items()}
+
+    def train_generator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
+        discriminator, kinds = self.state.discriminator, self.config.augment
+        discriminator.requires_grad_(False)
+        real_logits = None
+        if self.loss.needs_real:
+            with torch.no_grad():
+                real_logits = discriminator(augment(real, kinds))
+        loss = self.loss.generator(real_logits, discriminator(augment(fake, kinds)))
+        update(self.state.generator, self.state.optimizer_g, loss)
+        return {"loss_g": loss.detach()}
+
+    def penalty_due(self) -> bool:
+        """Whether this step computes R1."""
+        return bool(self.config.r1_gamma) and self.state.step % self.config.r1_every == 0
+
+    def kind(self) -> object:
+        """What decides which operations a step runs, penalties apart."""
+        network = self.state.generator
+        return (network.level, network.fading) if isinstance(network, Growing) else None
+
+    def grow(self) -> None:
+        """Set the stage of growing networks; a new level starts Adam afresh, as PGGAN and StyleGAN do."""
+        state, config = self.state, self.config
+        if not isinstance(state.generator, Growing):
+            return
+        level, alpha = stage_at(state.images, 1000 * (config.grow_kimg or 1), state.generator.levels)
+        new = level != state.generator.level or state.step == 0
+        for network in (state.generator, state.discriminator, state.ema):
+            network.set_stage(level, alpha)  # type: ignore[operator]
+        for optimizer in (state.optimizer_g, state.optimizer_d):
+            if new:
+                optimizer.state.clear()
+            factor = LR_FACTOR.get(config.model.name, {}).get(4 * 2**level, 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = (config.lr or 0.0) * factor
+
+    @torch.no_grad()
+    def count(self) -> None:
+        """Count the batch and move the average, in float32: a bf16 average stalls below 2^-8 of a weight."""
+        state, config = self.state, self.config
+        state.step += 1
+        state.images += config.batch
+        half_life = min(config.ema_half_life * 1000, config.ema_rampup * state.images)
+        weight = 1 - 0.5 ** (config.batch / max(half_life, 1e-9))
+        torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), weight)
+        for kept, now in zip(state.ema.buffers(), state.generator.buffers(), strict=True):
+            kept.copy_(now)
+
+
+def update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One optimiser step on `loss`, with gradients averaged over the processes."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if rank_and_world()[1] > 1:
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = average_(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+    optimizer.step()
