@@ -1,0 +1,237 @@
+"""Every plot of the project: data and `ax` in, `ax` out; one style, readable without colour vision."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from sapggan_lib.files import atomic_path
+
+PALETTE = sns.color_palette("colorblind")
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+
+
+def use_style() -> None:
+    """Set the project's matplotlib style; call once at the top of a notebook."""
+    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
+    plt.rcParams.update(
+        {
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 200,
+            "savefig.bbox": "tight",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "legend.frameon": False,
+            "image.cmap": "gray",
+            "pdf.fonttype": 42,  # text stays text in the PDF
+        }
+    )
+
+
+def save_figure(figure: Figure, folder: Path | str, name: str) -> list[Path]:
+    """Write `figure` as `folder/name.png` and `.pdf`, the same bytes for the same figure. Returns both paths."""
+    paths = []
+    for suffix, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Creator": None})):
+        path = Path(folder) / f"{name}.{suffix}"
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata)  # type: ignore[arg-type]
+        paths.append(path)
+    return paths
+
+
+def plot_images(
+    ax: Axes,
+    images: Sequence[np.ndarray] | np.ndarray,
+    columns: int = 8,
+    labels: Sequence[str] | None = None,
+    side: int | None = None,
+) -> Axes:
+    """A grid of images, row by row. `images`: uint8 [H, W] or [H, W, 3]; each is fitted into a square cell.
+
+    `labels` stand above their images. `side` is a cell's side in pixels (the largest image's when None).
+    """
+    import cv2
+
+    images = [np.asarray(image) for image in images]
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    side = side or max(max(image.shape[:2]) for image in images)
+    gap, head = max(2, side // 64), side // 8 if labels else 0
+    colour = any(image.ndim == 3 for image in images)
+    shape = (rows * (side + gap + head), columns * (side + gap)) + ((3,) if colour else ())
+    canvas = np.full(shape, 255, np.uint8)
+    for index, image in enumerate(images):
+        scale = side / max(image.shape[:2])
+        height, width = (max(1, round(extent * scale)) for extent in image.shape[:2])
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+        cell = cv2.resize(image, (width, height), interpolation=method)
+        if colour and cell.ndim == 2:
+            cell = np.repeat(cell[..., None], 3, axis=2)
+        cell_top, cell_left = (index // columns) * (side + gap + head) + head, (index % columns) * (side + gap)
+        top, left = cell_top + (side - height) // 2, cell_left + (side - width) // 2
+        canvas[top : top + height, left : left + width] = cell
+        if labels:
+            where = (cell_left + side / 2, cell_top - head / 4)
+            ax.text(*where, labels[index], ha="center", va="bottom", fontsize="small")
+    ax.imshow(canvas, vmin=0, vmax=255, interpolation="none")
+    ax.set_axis_off()
+    return ax
+
+
+def plot_histograms(ax: Axes, images: Mapping[str, np.ndarray], bins: int = 64) -> Axes:
+    """Gray-level histograms, one step line per label. `images`: uint8 [H, W], or floats scaled to [0, 1]."""
+    for label, image in images.items():
+        values = image.astype(float).ravel() / (255 if image.dtype == np.uint8 else 1)
+        counts, edges = np.histogram(values, bins=bins, range=(0, 1))
+        ax.stairs(counts / counts.sum() * 100, edges, label=label, linewidth=1.6)
+    ax.set(xlabel="gray level (0 black, 1 white)", ylabel="pixels (%)", xlim=(0, 1))
+    ax.legend()
+    return ax
+
+
+def plot_counts(ax: Axes, counts: Mapping[str, int], highlight: str = "") -> Axes:
+    """Horizontal bars with their numbers, largest on top; the bar named `highlight` in a colour of its own."""
+    items = sorted(counts.items(), key=lambda item: item[1])
+    names, values = [name for name, _ in items], [value for _, value in items]
+    colours = [PALETTE[1] if name == highlight else PALETTE[0] for name in names]
+    bars = ax.barh(names, values, color=colours)
+    ax.bar_label(bars, labels=[f"{value:,}" for value in values], padding=4)
+    ax.set(xlabel="files", xlim=(0, max(values, default=1) * 1.15))
+    return ax
+
+
+def plot_losses(ax: Axes, log: Sequence[Mapping[str, Any]]) -> Axes:
+    """Losses of both networks over thousands of images shown. `log`: rows of a training run's log.jsonl."""
+    rows = [row for row in log if "loss_d" in row]
+    kimg = [row["kimg"] for row in rows]
+    ax.plot(kimg, [row["loss_d"] for row in rows], label="discriminator")
+    ax.plot(kimg, [row["loss_g"] for row in rows], label="generator", linestyle="--")
+    ax.set(xlabel="kimg", ylabel="loss")
+    ax.legend()
+    return ax
+
+
+def plot_frechet_curves(ax: Axes, scores: Sequence[Any], metric: str = "FD", by: str = "epoch") -> Axes:
+    """Distance over `by` (epoch, kimg or hours), one line per method with its interval; the floor dotted.
+
+    `scores`: `evaluation.tables.Score`, lower is better; log scale, since distances fall by orders of magnitude.
+    """
+    methods = list(dict.fromkeys(score.method for score in scores))
+    for index, method in enumerate(methods):
+        rows = sorted((score for score in scores if score.method == method), key=lambda score: getattr(score, by))
+        x = [getattr(score, by) for score in rows]
+        colour = PALETTE[index % len(PALETTE)]
+        ax.plot(x, [score.value for score in rows], marker=MARKERS[index % len(MARKERS)], color=colour, label=method)
+        if all(score.low is not None for score in rows):
+            low, high = [score.low for score in rows], [score.high for score in rows]
+            ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
+    floors = [score.floor for score in scores if score.floor is not None]
+    if floors:
+        ax.axhline(float(np.mean(floors)), color="0.4", linestyle=":", label="real against real, same N")
+    ax.set(xlabel={"hours": "device hours"}.get(by, by), ylabel=metric, yscale="log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.legend()
+    return ax
+
+
+def plot_pyramid(ax: Axes, pyramid: Sequence[np.ndarray]) -> Axes:
+    """One sample at every scale, 4x4 first, each drawn at the same size. `pyramid`: uint8 [r, r] or [r, r, 3]."""
+    labels = [f"{image.shape[0]}x{image.shape[1]}" for image in pyramid]
+    return plot_images(ax, pyramid, columns=len(pyramid), labels=labels)
+
+
+def plot_floor(ax: Axes, floors: Mapping[int, Sequence[float]], metric: str = "FD") -> Axes:
+    """Distances between halves of the same real images, over the images per half; dots, and a line at the means."""
+    sizes = sorted(floors)
+    for size in sizes:
+        ax.plot([size] * len(floors[size]), floors[size], "o", color=PALETTE[0], alpha=0.6, mec="none")
+    ax.plot(sizes, [np.mean(floors[size]) for size in sizes], color=PALETTE[0])
+    ax.set(xlabel="images per side", ylabel=f"{metric}, real against real", xscale="log", ylim=(0, None))
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.minorticks_off()
+    return ax
+
+
+def plot_by_resolution(ax: Axes, series: Mapping[str, Mapping[int, float]], ylabel: str) -> Axes:
+    """One line per label over resolutions (4, 8, ...), on log axes. `series` maps label to value by resolution."""
+    for index, (label, values) in enumerate(series.items()):
+        ax.plot(list(values), list(values.values()), marker=MARKERS[index], color=PALETTE[index], label=label)
+    resolutions = sorted({resolution for values in series.values() for resolution in values})
+    ax.set(xlabel="resolution of the block", ylabel=ylabel, xscale="log", yscale="log")
+    ax.set_xticks(resolutions, [str(resolution) for resolution in resolutions])
+    ax.minorticks_off()
+    ax.legend()
+    return ax
+
+
+def plot_loss_shapes(ax: Axes, shapes: Mapping[str, np.ndarray], logits: np.ndarray, xlabel: str) -> Axes:
+    """A loss over one logit, one line per loss. `shapes`: label to values `[N]` at `logits` `[N]`."""
+    styles = ["-", "--", "-.", ":"]
+    for index, (label, values) in enumerate(shapes.items()):
+        ax.plot(logits, values, label=label, linestyle=styles[index % len(styles)], color=PALETTE[index])
+    ax.set(xlabel=xlabel, ylabel="loss")
+    ax.legend()
+    return ax
+
+
+def plot_groups(ax: Axes, groups: Mapping[str, Sequence[float]], ylabel: str) -> Axes:
+    """One dot for each value of a group, and a bar at their mean."""
+    for place, values in enumerate(groups.values()):
+        ax.plot([place] * len(values), values, "o", color=PALETTE[place % len(PALETTE)], alpha=0.7)
+        ax.hlines(np.mean(values), place - 0.25, place + 0.25, color=PALETTE[place % len(PALETTE)], lw=2)
+    ax.set_xticks(range(len(groups)), list(groups))
+    ax.set(ylabel=ylabel, xlim=(-0.6, len(groups) - 0.4))
+    return ax
+
+
+def plot_gates(ax: Axes, gates: Mapping[int, np.ndarray]) -> Axes:
+    """SE gates by resolution: a dot per feature map (its mean over samples). `gates`: `[N, C]` in (0, 1)."""
+    random = np.random.default_rng(0)
+    for place, values in enumerate(gates.values()):
+        means = values.mean(0)
+        ax.plot(place + random.uniform(-0.3, 0.3, len(means)), means, ".", color=PALETTE[0], alpha=0.6)
+    ax.axhline(0.5, color="0.4", linestyle=":", label="0.5: what an untrained gate gives")
+    ax.set_xticks(range(len(gates)), [f"{resolution}" for resolution in gates])
+    ax.set(xlabel="resolution of the block", ylabel="gate (1 keeps a map, 0 drops it)", ylim=(0, 1))
+    ax.legend()
+    return ax
+
+
+def plot_architecture(ax: Axes, table: Any) -> Axes:
+    """The paper's Figure 1 from real modules. `table`: rows of `inspection.parameter_table`, smallest scale first."""
+    rows = len(table)
+    arrow = {"arrowstyle": "-|>", "color": "0.3", "lw": 1.2}
+    for index, row in enumerate(table.itertuples(index=False)):
+        resolution, maps, generator, gates, discriminator = row
+        y = rows - 1 - index
+        attention = " · SE" if gates else ""
+        for x, colour, parameters in ((0, PALETTE[0], generator), (6, PALETTE[1], discriminator)):
+            ax.add_patch(plt.Rectangle((x, y + 0.15), 3, 0.7, facecolor=(*colour, 0.2), edgecolor=colour))
+            text = f"{resolution}x{resolution} · {maps} maps{attention}\n{parameters:,} parameters"
+            ax.text(x + 1.5, y + 0.5, text, ha="center", va="center", fontsize="x-small")
+            ends = ((x + 1.5, y + 1.15), (x + 1.5, y + 0.85))
+            if index:
+                ax.annotate("", *(ends[::-1] if x == 0 else ends), arrowprops=arrow)
+        ax.annotate("", (6, y + 0.5), (3, y + 0.5), arrowprops=arrow)
+        label = f"1x1 · image {resolution}x{resolution} · 1x1"
+        ax.text(4.5, y + 0.55, label, ha="center", va="bottom", fontsize="x-small")
+    columns = ((1.5, "generator", "latent vector enters above"), (7.5, "discriminator", "logit leaves above"))
+    for middle, head, foot in columns:
+        ax.text(middle, rows + 0.45, head, ha="center", weight="bold")
+        ax.text(middle, rows + 0.12, foot, ha="center", fontsize="x-small")
+    ax.text(7.5, -0.25, "real images enter at all scales too", ha="center", fontsize="x-small")
+    ax.set(xlim=(-0.2, 9.2), ylim=(-0.4, rows + 0.8))
+    ax.set_axis_off()
+    return ax

@@ -1,0 +1,99 @@
+from types import SimpleNamespace
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from sapggan_lib import figures
+
+
+@pytest.fixture
+def ax():
+    figure, ax = plt.subplots()
+    yield ax
+    plt.close(figure)
+
+
+def test_image_grid_places_every_pixel_of_every_image(ax):
+    images = [np.full((8, 8), value, np.uint8) for value in (10, 20, 30)]
+    figures.plot_images(ax, images, columns=2)
+    canvas = ax.images[0].get_array()
+    assert [int((canvas == value).sum()) for value in (10, 20, 30)] == [64, 64, 64]
+    assert canvas[0, 0] == 10 and canvas[0, 10] == 20 and canvas[10, 0] == 30
+
+
+def test_image_grid_keeps_the_aspect_of_images_that_are_not_square(ax):
+    figures.plot_images(ax, [np.zeros((8, 4), np.uint8), np.full((8, 8), 9, np.uint8)])
+    canvas = np.asarray(ax.images[0].get_array())
+    assert (canvas == 0).sum() == 8 * 4
+    assert (canvas[:, :2] == 255).all() and (canvas[0:8, 2:6] == 0).all()
+
+
+def test_colour_and_gray_share_a_grid(ax):
+    figures.plot_images(ax, [np.zeros((4, 4), np.uint8), np.full((4, 4, 3), (1, 2, 3), np.uint8)])
+    canvas = np.asarray(ax.images[0].get_array())
+    assert canvas.shape[2] == 3 and canvas[0, 0].tolist() == [0, 0, 0] and canvas[0, 6].tolist() == [1, 2, 3]
+
+
+def test_histograms_are_shares_of_the_pixels(ax):
+    figures.plot_histograms(ax, {"all black": np.zeros((5, 5), np.uint8)}, bins=4)
+    assert ax.patches[0].get_data().values.tolist() == [100, 0, 0, 0]
+
+
+def test_counts_are_drawn_largest_on_top_with_their_numbers(ax):
+    figures.plot_counts(ax, {"lateral": 71, "kept": 6900}, highlight="kept")
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["lateral", "kept"]
+    assert [text.get_text() for text in ax.texts] == ["71", "6,900"]
+
+
+def test_frechet_curves_sort_by_the_axis_and_show_interval_and_floor(ax):
+    row = {"method": "SAPGGAN", "kimg": 1.0, "hours": 0.1, "low": 90.0, "high": 110.0, "floor": 5.0}
+    scores = [SimpleNamespace(epoch=50, value=80.0, **row), SimpleNamespace(epoch=10, value=100.0, **row)]
+    figures.plot_frechet_curves(ax, scores)
+    assert ax.lines[0].get_xdata().tolist() == [10, 50] and ax.lines[0].get_ydata().tolist() == [100.0, 80.0]
+    assert ax.lines[1].get_ydata()[0] == 5.0 and ax.get_yscale() == "log" and len(ax.collections) == 1
+
+
+def test_the_floor_is_drawn_at_every_size(ax):
+    figures.plot_floor(ax, {64: [2.0, 4.0], 16: [8.0]})
+    assert ax.lines[-1].get_xdata().tolist() == [16, 64] and ax.lines[-1].get_ydata().tolist() == [8.0, 3.0]
+
+
+def test_lines_by_resolution_and_gates(ax):
+    figures.plot_by_resolution(ax, {"all": {4: 1.0, 8: 0.1}, "one": {4: 0.01}}, "gradient")
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1.0, 0.1], [0.01]]
+    ax.clear()
+    figures.plot_gates(ax, {4: np.array([[0.2, 0.6], [0.4, 0.8]])})
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.3, 0.7])
+
+
+def test_loss_shapes_and_groups(ax):
+    figures.plot_loss_shapes(ax, {"hinge": np.array([2.0, 0.0])}, np.array([-1.0, 1.0]), "logit")
+    assert ax.lines[0].get_xydata().tolist() == [[-1, 2], [1, 0]]
+    ax.clear()
+    figures.plot_groups(ax, {"hinge": [200.0, 220.0], "minmax": [250.0]}, "FD")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["hinge", "minmax"]
+    assert ax.collections[0].get_segments()[0][:, 1].tolist() == [210, 210]
+
+
+def test_the_architecture_names_every_block(ax):
+    figures.plot_architecture(ax, pd.DataFrame([(4, 64, 1000, 10, 900), (8, 32, 500, 0, 400)]))
+    texts = [text.get_text() for text in ax.texts]
+    assert "4x4 · 64 maps · SE\n1,000 parameters" in texts and "8x8 · 32 maps\n400 parameters" in texts
+    assert sum(text.startswith("1x1 · image") for text in texts) == 2
+
+
+def test_losses_skip_rows_without_losses(ax):
+    figures.plot_losses(ax, [{"kimg": 0.5, "loss_d": 1.0, "loss_g": 2.0}, {"kimg": 1.0, "fd": 300.0}])
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[1.0], [2.0]]
+
+
+def test_saving_a_figure_twice_gives_the_same_bytes(ax, tmp_path):
+    ax.plot([1, 2])
+    first = [path.read_bytes() for path in figures.save_figure(ax.figure, tmp_path, "a")]
+    second = [path.read_bytes() for path in figures.save_figure(ax.figure, tmp_path, "b")]
+    assert first == second and (tmp_path / "a.png").exists() and (tmp_path / "a.pdf").exists()

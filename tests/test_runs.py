@@ -1,0 +1,74 @@
+import fcntl
+import json
+import re
+
+import pytest
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.plan import plan
+from sapggan_lib.runs import run
+from tests.small_notebooks import make_project, start_code, write_notebook
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    return make_project(tmp_path, monkeypatch)
+
+
+def drawing(folder, name):
+    return [
+        start_code(folder, name),
+        "import matplotlib.pyplot as plt, pandas as pd\nfigure, ax = plt.subplots(figsize=(1, 1))",
+        "nb.figure(figure, 'empty')\nnb.table(pd.DataFrame({'seed': [seed]}), 'seeds')",
+        "nb.finish()",
+    ]
+
+
+def test_a_run_leaves_notebooks_figures_tables_pages_and_its_record_and_a_rerun_does_nothing(
+    notebooks, tmp_path, capsys
+):
+    write_notebook(notebooks / "01_first.ipynb", drawing(notebooks, "01_first"))
+    folder = tmp_path / "run"
+    index = run(plan([], "smoke"), folder, "smoke")
+    assert (folder / "results" / "01_seeds.csv").read_text() == "seed\n3\n"
+    assert {path.name for path in (folder / "figures").iterdir()} == {"01_empty.png", "01_empty.pdf"}
+    record = json.loads((folder / "record.json").read_text())
+    assert record["notebooks"]["01_first"]["parameters"] == {"seed": 3, "epochs": [10, 50], "kimg": 1.0}
+    assert {"git", "versions", "device", "profile"} <= set(record)
+    assert "01_first.html" in index.read_text() and "figures/01_empty.png" in index.read_text()
+    page = (folder / "01_first.html").read_text()
+    assert "Title of 01_first" in page and "data:image/png;base64" in page
+    for text in (page, index.read_text()):  # a report opens without a network
+        assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']https?:", text)
+    capsys.readouterr()
+    before = (folder / "01_first.ipynb").stat().st_mtime_ns
+    run(plan([], "smoke"), folder, "smoke")
+    assert "unchanged" in capsys.readouterr().out and (folder / "01_first.ipynb").stat().st_mtime_ns == before
+
+
+def test_a_failed_notebook_names_its_cell_stops_what_needs_it_and_nothing_else(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", ["x = 1", "# divide\nx / 0"])
+    write_notebook(notebooks / "02_second.ipynb", ["print('never')"], needs=("01",))
+    write_notebook(notebooks / "03_third.ipynb", [start_code(notebooks, "03_third"), "nb.finish()"])
+    with pytest.raises(SapgganError) as error:
+        run(plan([], "smoke"), tmp_path / "run", "smoke", parallel=2)
+    assert '01_first failed: cell 4 ("# divide"): ZeroDivisionError: division by zero' in str(error.value)
+    assert "02_second failed: it needs 01_first" in str(error.value)
+    assert not (tmp_path / "run" / "01_first.ipynb").exists() and (tmp_path / "run" / "03_third.ipynb").exists()
+    assert "ZeroDivisionError" in (tmp_path / "run" / "index.html").read_text()
+
+
+def test_a_killed_kernel_is_not_taken_for_success(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", [start_code(notebooks, "01_first"), "import os; os._exit(9)", "2"])
+    with pytest.raises(SapgganError, match=r"its kernel died .*DeadKernelError"):
+        run(plan([], "smoke"), tmp_path / "run", "smoke")
+    assert not (tmp_path / "run" / "01_first.ipynb").exists()
+
+
+def test_two_runs_do_not_write_into_one_folder(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", ["1"])
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(SapgganError, match="another run is writing here"):
+            run(plan([], "smoke"), tmp_path / "run", "smoke")

@@ -1,0 +1,75 @@
+"""The whole way, as a newcomer goes it: all notebooks, from synthetic DICOM to the report."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sapggan_lib.plan import plan
+from sapggan_lib.runs import run
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    run(plan([], "smoke", {"n_phantom": 120}), folder, "smoke", parallel=2)
+    return folder
+
+
+def test_every_notebook_leaves_its_page_figures_and_record(finished_run):
+    record = json.loads((finished_run / "record.json").read_text())
+    assert set(record["notebooks"]) == {job.name for job in plan([], "smoke")}
+    for name, entry in record["notebooks"].items():
+        assert (finished_run / f"{name}.html").stat().st_size > 10_000
+        assert entry["figures"]
+        for figure in entry["figures"]:
+            assert (finished_run / "figures" / figure).exists()
+            assert (finished_run / "figures" / figure).with_suffix(".pdf").exists()
+    assert record["notebooks"]["04_model_comparison"]["data"]["images"] > 50
+
+
+def test_the_scores_are_measured_and_carry_interval_and_floor(finished_run):
+    scores = json.loads((finished_run / "results" / "04_scores.json").read_text())
+    assert len(scores) >= 4
+    for score in scores:
+        assert score["metric"] == "FD" and score["n"] == 64
+        assert score["low"] < score["value"] < score["high"]
+        assert 0 < score["floor"] < score["value"]
+    table = (finished_run / "results" / "05_table_1.md").read_text()
+    assert f"{scores[0]['value']:.4g}" in table
+
+
+def test_no_path_of_this_machine_is_in_what_a_run_publishes(finished_run):
+    home = str(finished_run.parent)
+    for path in [*finished_run.glob("*.html"), *(finished_run / "results").iterdir()]:
+        assert home not in path.read_text().replace(str(finished_run), ""), path
+
+
+def test_figures_hold_ink(finished_run):
+    import cv2
+
+    for path in (finished_run / "figures").glob("*.png"):
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        assert np.ptp(image) > 200, path
+
+
+def figures_of_own_images(root, brightness, publishable):
+    """Notebook 01 on a folder of 20 images of one gray level; its figures' bytes by name."""
+    import cv2
+
+    source, folder = root / f"own-{brightness}", root / f"run-{brightness}-{publishable}"
+    source.mkdir(exist_ok=True)
+    for index in range(20):
+        cv2.imwrite(str(source / f"{index}.png"), np.full((64, 64), brightness, np.uint8))
+    (source / "views.csv").write_text("filename,view\n" + "".join(f"{index}.png,PA\n" for index in range(20)))
+    jobs = plan(["01"], "smoke", {"n_phantom": 20}, data=str(source), publishable=publishable)
+    run(jobs, folder, "smoke")
+    return {path.name: path.read_bytes() for path in (folder / "figures").glob("*.png")}
+
+
+def test_figures_of_a_publishable_run_do_not_depend_on_the_input_pixels(tmp_path):
+    dark, light = (figures_of_own_images(tmp_path, level, publishable=True) for level in (60, 180))
+    assert dark == light and "01_steps.png" in dark
+    shown = figures_of_own_images(tmp_path, 60, publishable=False)
+    differing = {name for name in shown if shown[name] != dark[name]}
+    assert differing == {"01_steps.png", "01_histograms.png", "01_store.png"}
