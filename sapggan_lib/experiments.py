@@ -1,9 +1,10 @@
-"""What the notebooks measure: preprocessing step by step, models trained side by side, the floor of a distance."""
+"""Trainings side by side, for notebooks 03 to 06: variants, equal budgets, their scores over the training."""
 
+import contextlib
 import io
 import json
+import math
 import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,90 +16,54 @@ from torch import Tensor, nn
 
 from sapggan_lib import evaluation
 from sapggan_lib.checkpoint import CHECKPOINT
-from sapggan_lib.config import ModelConfig, PreprocessConfig, TrainConfig, from_mapping, to_mapping
-from sapggan_lib.evaluation import Features, Score
+from sapggan_lib.config import ModelConfig, TrainConfig, from_mapping, to_mapping
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.evaluation import Score
 from sapggan_lib.files import write_json
 from sapggan_lib.losses import LOSSES
 from sapggan_lib.models import generate, to_uint8
 from sapggan_lib.models.files import latents
 from sapggan_lib.notebook import Notebook
-from sapggan_lib.store import Store, open_store, write_store
+from sapggan_lib.store import Store
 from sapggan_lib.training import train
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def outcomes(store: Store) -> "pd.DataFrame":
-    """What became of the input files: columns `outcome` (kept, "dropped: reason", failed) and `files`."""
-    manifest = store.manifest
-    outcome = manifest["status"].where(manifest["status"] != "dropped", "dropped: " + manifest["reason"])
-    return outcome.rename("outcome").value_counts().rename("files").reset_index()
-
-
-def views(store: Store) -> "pd.DataFrame":
-    """How the view of each input file was decided: counts by `view` and `evidence`."""
-    return store.manifest.groupby(["view", "evidence"]).size().rename("files").reset_index()
-
-
-def header_views(path: Path | str) -> "pd.DataFrame":
-    """The same for a table of DICOM headers alone, a CSV as OpenI publishes: no pixels are needed to decide a view.
-
-    Columns: `Modality`, `Body Part Examined`, `View Position`, `Patient Orientation` (a list in brackets).
-    """
-    import pandas as pd
-    from pydicom import Dataset
-
-    from sapggan_lib.dicom import decide_view
-
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    names = ["Modality", "Body Part Examined", "View Position", "Patient Orientation"]
-    rows = []
-    for modality, body_part, view_position, orientation in table[names].itertuples(index=False):
-        dataset = Dataset()
-        dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = modality, body_part, view_position
-        sides = orientation.strip("[]").replace("'", "").split(", ")
-        dataset.PatientOrientation = sides if len(sides) == 2 else ""
-        decision = decide_view(dataset)
-        rows.append((decision.view, decision.evidence))
-    return pd.DataFrame(rows, columns=["view", "evidence"]).value_counts().rename("files").reset_index()
-
-
-def example_steps(path: Path, config: PreprocessConfig) -> dict[str, np.ndarray]:
-    """One input file after each step of preprocessing, uint8, in order: a DICOM file, a PNG or a JPEG."""
-    from sapggan_lib import preprocess
-    from sapggan_lib.dicom import read_radiograph
-    from sapggan_lib.image_files import read_image
-
-    data = path.read_bytes()
-    pixels = read_image(io.BytesIO(data), path.name) if preprocess.is_image(data) else read_radiograph(path).pixels
-    after_clahe = preprocess.apply_clahe(pixels, config.clip_limit, config.tiles)
-    cropped = preprocess.random_crop(after_clahe, config.crop, preprocess.crop_generator(pixels, config.seed))
-    resized = preprocess.resize(cropped, config.size)
-    steps = {"as a viewer shows it": pixels, "CLAHE": after_clahe, "random crop": cropped, "resized": resized}
-    return {label: preprocess.to_uint8(image) for label, image in steps.items()}
-
-
-def reading_times(store: Store, folder: Path, n: int = 16) -> "pd.DataFrame":
-    """Seconds to open each store format and read `n` images from it, and the file's size in MB."""
-    import pandas as pd
-
-    rows = []
-    for form, file in (("npy", "images.npy"), ("pickle", "images.pkl")):
-        copy = write_store(folder / f"format-{form}", np.asarray(store.images), format=form)
-        start = time.perf_counter()
-        opened = open_store(copy.path)
-        np.array(opened.images[:n])
-        seconds = time.perf_counter() - start
-        megabytes = (copy.path / file).stat().st_size / 1e6
-        rows.append({"format": form, "MB": round(megabytes, 2), f"seconds to {n} images": round(seconds, 5)})
-    return pd.DataFrame(rows)
-
-
 def split_images(store: Store, held_out: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Training and held-out images of a store, uint8 `[N, H, W]` or `[N, H, W, 3]`; no patient is on both sides."""
     train, held = store.split(held_out, seed)
     return store.images[train], store.images[held]
+
+
+def colour_images(folder: Path | str, size: int, n: int) -> np.ndarray:
+    """The first `n` PNG or JPEG files under `folder` by path, as uint8 `[n, size, size, 3]`.
+
+    The middle square of each, averaged down. Unreadable files and those smaller than `size` are left out, and their
+    number is printed. Raises `SapgganError` when nothing is left.
+    """
+    import cv2
+
+    from sapggan_lib.image_files import read_image
+
+    files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    images: list[np.ndarray] = []
+    for index, path in enumerate(files):
+        if len(images) == n:
+            files = files[:index]
+            break
+        with contextlib.suppress(SapgganError, OSError):
+            image = read_image(io.BytesIO(path.read_bytes()), path.name)
+            side = min(image.shape[:2])
+            top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+            if side >= size and image.dtype == np.uint8:
+                square = cv2.resize(image[top:top + side, left:left + side], (size, size), interpolation=cv2.INTER_AREA)
+                images.append(square if square.ndim == 3 else np.repeat(square[..., None], 3, axis=2))
+    print(f"{len(images):,} colour images, {len(files) - len(images):,} files left out")
+    if not images:
+        raise SapgganError(f"{folder}: no PNG or JPEG of {size} pixels or more; name a folder of colour images")
+    return np.stack(images)
 
 
 def model_variants(
@@ -134,6 +99,60 @@ def loss_variants(
     }
 
 
+def attention_variants(
+    attentions: Sequence[str], seeds: int, images: np.ndarray, epochs: Sequence[float], batch: int = 16,
+    widths: Sequence[int] = (), seed: int = 0,
+) -> dict[str, TrainConfig]:  # fmt: skip
+    """A SAPGGAN training for each attention ("se", "sagan", "none") and seed, labelled "attention, seed N"."""
+    variants = {}
+    for attention in attentions:
+        for config in loss_variants(["ra-hinge"], seeds, images, epochs, batch, widths, seed).values():
+            model = from_mapping(ModelConfig, to_mapping(config.model) | {"attention": attention}, "attentions")
+            variants[f"{attention}, seed {config.seed}"] = replace(config, model=model)
+    return variants
+
+
+def over_seeds(scores: Sequence[Score]) -> list[Score]:
+    """Scores of trainings labelled "group, seed N" as one score per group and kimg: the mean over seeds.
+
+    The interval is the 95 % one of that mean by Student's t over the seeds: wide for few seeds, as it should be.
+    """
+    from scipy.special import stdtrit
+
+    groups: dict[tuple[str, float], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.method.split(",")[0], score.kimg or 0.0), []).append(score)
+    means = []
+    for (method, _), rows in groups.items():
+        values = np.array([row.value for row in rows])
+        width = stdtrit(len(rows) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else None
+        low, high = (values.mean() - width, values.mean() + width) if width is not None else (None, None)
+        hours = float(np.mean([row.hours or 0.0 for row in rows]))
+        means.append(replace(rows[0], method=method, value=float(values.mean()), low=low, high=high, hours=hours))
+    return means
+
+
+def stability(scores: Sequence[Score]) -> "pd.DataFrame":
+    """How steadily each group of trainings learned; `scores` as in `over_seeds`.
+
+    `mean` and `spread` (range) of the last score over the seeds, and `worst rise`: how many times higher than its
+    lowest score so far any training ever rose (1: it never did).
+    """
+    import pandas as pd
+
+    rises: dict[str, float] = {}
+    for label in dict.fromkeys(score.method for score in scores):
+        rows = sorted((score for score in scores if score.method == label), key=lambda score: score.kimg or 0)
+        values = np.array([row.value for row in rows])
+        group = label.split(",")[0]
+        rises[group] = max(rises.get(group, 1.0), float((values / np.minimum.accumulate(values)).max()))
+    rows_of_table = [
+        {"group": group, "mean": np.mean(values), "spread": np.ptp(values), "worst rise": rises[group]}
+        for group, values in final_by_group(scores).items()
+    ]
+    return pd.DataFrame(rows_of_table).round(2)
+
+
 def final_by_group(scores: Sequence[Score]) -> dict[str, list[float]]:
     """The last score of each training, grouped by what stands before the comma of its label."""
     last = {score.method: score.value for score in sorted(scores, key=lambda score: score.kimg or 0)}
@@ -141,6 +160,20 @@ def final_by_group(scores: Sequence[Score]) -> dict[str, list[float]]:
     for label in dict.fromkeys(score.method for score in scores):
         groups.setdefault(label.split(",")[0], []).append(last[label])
     return groups
+
+
+def progress_of(folder: Path, steps: int = 8) -> tuple[list[float], list[np.ndarray]]:
+    """One sample of a training as it went on: kimg, and uint8 `[H, W]` or `[H, W, 3]`, at up to `steps` points.
+
+    From the sample sheets of the training in `folder` (four images in a row), its first image.
+    """
+    import cv2
+
+    paths = sorted((folder / "samples").glob("*.png"))
+    chosen = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(steps, len(paths)))]
+    sheets = [cv2.imread(str(path)) for path in chosen]
+    images = [sheet[: sheet.shape[0] // 4, : sheet.shape[1] // 4, ::-1] for sheet in sheets if sheet is not None]
+    return [float(path.stem) for path in chosen], images
 
 
 def loss_shapes(losses: Sequence[str], logits: Tensor, side: str) -> dict[str, np.ndarray]:
@@ -226,27 +259,59 @@ def compare(
     return scores
 
 
-def scores_of_run(nb: Notebook, images: np.ndarray, extractor: str, samples: int) -> list[Score]:
+def compare_at_equal_time(
+    variants: Mapping[str, TrainConfig], scores: Sequence[Score], images: np.ndarray, finished: Path, folder: Path,
+    **options: Any,
+) -> list[Score]:  # fmt: skip
+    """Let every variant train for the hours of the slowest: the quicker ones go on from where `compare` left them.
+
+    `scores` are what `compare` gave for `variants` in the folder `finished`, `options` its further arguments. The
+    longer trainings are made in copies below `folder`; what they need is worked out from each one's measured speed,
+    and scored twice on the way. A variant that is within a tenth of the slowest is taken as it is.
+    """
+    hours = {label: max(score.hours or 0.0 for score in scores if score.method == label) for label in variants}
+    longer = {}
+    for label, config in variants.items():
+        factor = max(hours.values()) / hours[label]
+        if factor < 1.1:
+            continue
+        more = tuple(round(config.kimg * (1 + (factor - 1) * part), 3) for part in (0.5, 1.0))
+        longer[label] = replace(config, kimg=more[-1], snapshot_kimg=config.snapshot_kimg + more)
+        facts = json.loads((finished / label / "comparison.json").read_text()) | {"train": to_mapping(longer[label])}
+        remembered = folder / label / "comparison.json"
+        if not (remembered.exists() and json.loads(remembered.read_text()) == facts):
+            shutil.rmtree(folder / label, ignore_errors=True)
+            shutil.copytree(finished / label, folder / label)
+            write_json(remembered, facts)
+    taken = [score for score in scores if score.method not in longer]
+    labels = list(variants)
+    return sorted(taken + compare(longer, images, folder, **options), key=lambda score: labels.index(score.method))
+
+
+def at_equal_hours(scores: Sequence[Score], parts: Sequence[float] = (0.25, 0.5, 0.75, 1.0)) -> list[Score]:
+    """Each method's latest score at or before `parts` of the hours that all methods had; `hours` becomes that time."""
+    methods = list(dict.fromkeys(score.method for score in scores))
+    shared = min(max(score.hours or 0.0 for score in scores if score.method == method) for method in methods)
+    found = []
+    for method in methods:
+        for part in parts:
+            made = [s for s in scores if s.method == method and (s.hours or 0.0) <= part * shared * (1 + 1e-9)]
+            if made:
+                latest = max(made, key=lambda score: score.hours or 0.0)
+                found.append(replace(latest, hours=round(part * shared, 5)))
+    return found
+
+
+def scores_of_run(
+    nb: Notebook, images: np.ndarray, extractor: str, samples: int, equal_time: bool = False
+) -> list[Score]:
     """The scores that `04_model_comparison` left in this run; without them, those of a small SAPGGAN trained now.
 
-    Either way `nb.work / "models" / "sapggan"` then holds a generator.
+    Either way `nb.work / "models" / "sapggan"` then holds a generator. `equal_time`: those of equal hours, not images.
     """
-    path = nb.folder / "results" / "04_scores.json"
+    path = nb.folder / "results" / ("04_scores_equal_time.json" if equal_time else "04_scores.json")
     if path.exists():
         return [Score(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
     scales = images.shape[1].bit_length() - 2
     variants = model_variants(["sapggan"], images, epochs=[1, 2], widths=[32] * scales, seed=nb.parameters["seed"])
     return compare(variants, images, nb.work / "models", extractor, samples, nb.parameters["seed"])
-
-
-def floor_by_size(real: Features, sizes: Sequence[int], repeats: int = 5, seed: int = 0) -> dict[int, list[float]]:
-    """Fréchet distance between two random disjoint sets of `size` real images each, `repeats` times per size.
-
-    Sizes that need more images than there are become the largest that they allow.
-    """
-    random = np.random.default_rng(seed)
-    floors: dict[int, list[float]] = {}
-    for size in sorted({min(size, len(real.array) // 2) for size in sizes}):
-        draws = [real.array[random.permutation(len(real.array))[: 2 * size]] for _ in range(repeats)]
-        floors[size] = [evaluation.frechet_distance(draw[:size], draw[size:]) for draw in draws]
-    return floors

@@ -235,3 +235,48 @@ def plot_architecture(ax: Axes, table: Any) -> Axes:
     ax.set(xlim=(-0.2, 9.2), ylim=(-0.4, rows + 0.8))
     ax.set_axis_off()
     return ax
+
+
+def plot_seed_curves(ax: Axes, scores: Sequence[Any], ylabel: str = "FD") -> Axes:
+    """Distance over kimg, one colour per group: thin lines for the seeds, a thick one at their mean, the range shaded.
+
+    `scores`: `evaluation.tables.Score` of trainings labelled "group, seed N", all scored at the same kimg.
+    """
+    groups = list(dict.fromkeys(score.method.split(",")[0] for score in scores))
+    for index, group in enumerate(groups):
+        colour, lines = PALETTE[index % len(PALETTE)], []
+        for label in dict.fromkeys(score.method for score in scores if score.method.split(",")[0] == group):
+            rows = sorted((score for score in scores if score.method == label), key=lambda score: score.kimg)
+            kimg, values = [row.kimg for row in rows], [row.value for row in rows]
+            lines.append(values)
+            ax.plot(kimg, values, color=colour, lw=0.8, alpha=0.6)
+        ax.plot(kimg, np.mean(lines, axis=0), color=colour, lw=2, marker=MARKERS[index % len(MARKERS)], label=group)
+        ax.fill_between(kimg, np.min(lines, axis=0), np.max(lines, axis=0), color=colour, alpha=0.15, lw=0)
+    ax.set(xlabel="kimg", ylabel=ylabel)
+    ax.legend()
+    return ax
+
+
+def plot_changes(ax: Axes, changes: Mapping[str, tuple[float, float, float]], metric: str = "FD") -> Axes:
+    """A dot with its interval for each change, the first one's value dotted. Values: (value, low, high)."""
+    names = list(changes)[::-1]
+    values = np.array([changes[name] for name in names])
+    errors = np.abs(values[:, 1:] - values[:, :1]).T
+    ax.errorbar(values[:, 0], range(len(names)), xerr=errors, fmt="o", color=PALETTE[0], capsize=2)
+    ax.axvline(changes[names[-1]][0], color="0.4", linestyle=":")
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel=metric, xscale="log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    return ax
+
+
+def plot_neighbours(ax: Axes, distances: Mapping[str, np.ndarray]) -> Axes:
+    """Cumulative distances to the nearest image of a set, one line per label. `distances`: label to `[N]`."""
+    for index, (label, values) in enumerate(distances.items()):
+        style = ["-", "--", ":"][index % 3]
+        ax.ecdf(values, label=label, color=PALETTE[index], linestyle=style)
+    ax.set(xlabel="distance to the nearest image (features)", ylabel="share of images", ylim=(0, 1))
+    ax.legend()
+    return ax

@@ -1,13 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sapggan_lib import evaluation, experiments
-from sapggan_lib.config import PreprocessConfig
+from sapggan_lib.errors import SapgganError
 from sapggan_lib.evaluation import Features
-from sapggan_lib.models import build_generator, generate
-from sapggan_lib.phantom import write_phantoms
-from sapggan_lib.store import write_store
+from sapggan_lib.models import build_generator, generate, load_generator
 
 
 @pytest.fixture
@@ -30,48 +30,6 @@ def images(n=40, side=16):
     return np.random.default_rng(0).integers(0, 255, (n, side, side), np.uint8)
 
 
-def test_outcomes_count_every_reason(tmp_path):
-    rows = [
-        {"path": "a", "status": "kept", "index": 0},
-        {"path": "b", "status": "dropped", "reason": "lateral"},
-        {"path": "c", "status": "dropped", "reason": "lateral"},
-        {"path": "d", "status": "failed", "reason": "truncated"},
-    ]
-    table = experiments.outcomes(write_store(tmp_path, images(1), rows))
-    assert dict(zip(table["outcome"], table["files"], strict=True)) == {"dropped: lateral": 2, "kept": 1, "failed": 1}
-
-
-def test_views_are_counted_with_their_evidence(tmp_path):
-    decided = [("PA", "ViewPosition PA"), ("PA", "ViewPosition PA"), ("AP", "x")]
-    rows = [{"path": "a", "status": "dropped", "view": view, "evidence": evidence} for view, evidence in decided]
-    table = experiments.views(write_store(tmp_path, images(1), rows))
-    assert table.to_dict("list") == {"view": ["AP", "PA"], "evidence": ["x", "ViewPosition PA"], "files": [1, 2]}
-
-
-def test_views_of_the_openi_headers(shared_data):
-    table = experiments.header_views(shared_data / "openi_dicom_headers.csv.gz")
-    counts = table.groupby("view")["files"].sum().to_dict()
-    assert counts == {"PA": 3593, "AP": 423, "lateral": 867, "unknown": 2586}
-    evidence = table.groupby(table["evidence"].str.split(" ").str[0])["files"].sum().to_dict()
-    assert evidence == {"ViewPosition": 3593 + 423 + 867 - 2, "": 2586, "BodyPartExamined": 2}  # two are limbs
-
-
-def test_example_steps_of_a_dicom_file_end_at_the_size_of_the_store(tmp_path):
-    write_phantoms(tmp_path / "scans", n=1, size=64)
-    file = next(path for path in (tmp_path / "scans").rglob("*") if path.is_file() and path.name[0] != ".")
-    steps = experiments.example_steps(file, PreprocessConfig(size=32, crop=0.25))
-    assert list(steps) == ["as a viewer shows it", "CLAHE", "random crop", "resized"]
-    assert steps["random crop"].shape[0] == round(steps["CLAHE"].shape[0] * 0.75)
-    assert steps["resized"].shape == (32, 32) and all(image.dtype == np.uint8 for image in steps.values())
-
-
-def test_both_formats_of_the_reading_experiment_hold_the_same_pixels(tmp_path):
-    store = write_store(tmp_path / "store", images())
-    table = experiments.reading_times(store, tmp_path, n=4)
-    assert table["format"].tolist() == ["npy", "pickle"] and (table["MB"] > 0).all()
-    np.testing.assert_array_equal(experiments.open_store(tmp_path / "format-pickle").images, store.images)
-
-
 def test_variants_score_at_the_asked_epochs_and_a_second_call_trains_nothing(tmp_path, quick_scores, monkeypatch):
     variants = experiments.model_variants(["sapggan"], images(), epochs=[1, 2], batch=8, widths=[8, 8, 8])
     scores = experiments.compare(variants, images(), tmp_path, samples=20)
@@ -80,6 +38,10 @@ def test_variants_score_at_the_asked_epochs_and_a_second_call_trains_nothing(tmp
     weights = tmp_path / "sapggan" / "generator.safetensors"
     before = weights.stat().st_mtime_ns
     assert experiments.compare(variants, images(), tmp_path, samples=20) == scores
+    kimg, progress = experiments.progress_of(tmp_path / "sapggan", steps=3)
+    assert kimg == sorted(kimg) and kimg[-1] == 0.08 and len(progress) == 3
+    last = generate(load_generator(tmp_path / "sapggan"), 1)[0]
+    np.testing.assert_array_equal(progress[-1], np.repeat(last[..., None], 3, axis=2))
     assert weights.stat().st_mtime_ns == before
 
 
@@ -94,12 +56,6 @@ def test_the_same_seed_gives_the_same_table(tmp_path, quick_scores):
     variants = experiments.model_variants(["sapggan"], images(), [1], batch=8, widths=[8, 8, 8])
     runs = [experiments.compare(variants, images(), tmp_path / str(index), samples=20) for index in range(2)]
     assert [score.value for score in runs[0]] == [score.value for score in runs[1]]
-
-
-def test_the_floor_falls_with_more_images_and_never_asks_for_more_than_there_are():
-    real = Features(np.random.default_rng(0).normal(size=(200, 8)), {"metric": "FD"})
-    floors = experiments.floor_by_size(real, [10, 100, 5000], repeats=5)
-    assert list(floors) == [10, 100] and np.mean(floors[10]) > 3 * np.mean(floors[100])
 
 
 def test_loss_variants_differ_in_loss_and_seed_alone():
@@ -118,6 +74,73 @@ def test_the_last_score_of_each_training_is_grouped_by_loss():
         evaluation.Score("minmax, seed 0", 250.0, kimg=2.0),
     ]
     assert experiments.final_by_group(scores) == {"hinge": [200.0, 220.0], "minmax": [250.0]}
+
+
+def test_attention_variants_differ_in_attention_and_seed_alone():
+    variants = experiments.attention_variants(["se", "none"], 2, images(), [1], batch=8, widths=[8, 8, 8])
+    assert list(variants) == ["se, seed 0", "se, seed 1", "none, seed 0", "none, seed 1"]
+    assert variants["se, seed 1"] == replace(
+        variants["none, seed 1"], model=replace(variants["none, seed 1"].model, attention="se")
+    )
+
+
+def test_scores_over_seeds_are_means_with_students_interval():
+    rows = [evaluation.Score(f"hinge, seed {seed}", value, kimg=1.0, hours=1.0) for seed, value in enumerate([1, 2, 3])]
+    rows += [evaluation.Score("minmax, seed 0", 9.0, kimg=1.0)]
+    hinge, minmax = experiments.over_seeds(rows)
+    assert (hinge.method, hinge.value, minmax.value, minmax.low) == ("hinge", 2, 9, None)
+    assert hinge.high - 2 == pytest.approx(4.3027 / 3**0.5, rel=1e-4)  # t of 2 degrees of freedom, sd 1
+
+
+def test_stability_names_the_worst_rise_and_the_spread():
+    rows = [
+        evaluation.Score(f"hinge, seed {seed}", value, kimg=kimg)
+        for seed, values in enumerate([(100.0, 50.0, 75.0), (100.0, 90.0, 80.0)])
+        for kimg, value in enumerate(values)
+    ]
+    assert experiments.stability(rows).to_dict("records") == [
+        {"group": "hinge", "mean": 77.5, "spread": 5.0, "worst rise": 1.5}
+    ]
+
+
+def test_at_equal_time_the_quicker_go_on_and_leave_the_first_comparison_alone(tmp_path, quick_scores):
+    variants = experiments.model_variants(["sapggan", "dcgan"], images(), [1, 2], batch=8, widths=[8, 8, 8])
+    options = {"samples": 20, "data_hash": "x"}
+    scores = experiments.compare(variants, images(), tmp_path / "models", **options)
+    scores = [replace(score, hours=score.epoch * (3 if score.method == "sapggan" else 1)) for score in scores]
+    weights = tmp_path / "models" / "dcgan" / "generator.safetensors"
+    before = weights.read_bytes()
+    arguments = (variants, scores, images(), tmp_path / "models", tmp_path / "longer")
+    longer = experiments.compare_at_equal_time(*arguments, **options)
+    assert [score for score in longer if score.method == "sapggan"] == [s for s in scores if s.method == "sapggan"]
+    assert [score.epoch for score in longer if score.method == "dcgan"] == [1, 2, 4, 6]
+    assert weights.read_bytes() == before and not (tmp_path / "longer" / "sapggan").exists()
+    made = (tmp_path / "longer" / "dcgan" / "generator.safetensors").stat().st_mtime_ns
+    assert experiments.compare_at_equal_time(*arguments, **options) == longer
+    assert (tmp_path / "longer" / "dcgan" / "generator.safetensors").stat().st_mtime_ns == made
+
+
+def test_at_equal_hours_the_latest_score_in_time_counts():
+    times = {"sapggan": (1.0, 2.0, 4.0), "dcgan": (0.5, 3.0)}
+    rows = [evaluation.Score(name, 10 * hour, hours=hour) for name, hours in times.items() for hour in hours]
+    table = [(s.method, s.hours, s.value) for s in experiments.at_equal_hours(rows, parts=(0.2, 0.5, 1.0))]
+    assert table == [("sapggan", 1.5, 10), ("sapggan", 3.0, 20), ("dcgan", 0.6, 5), ("dcgan", 1.5, 5), ("dcgan", 3, 30)]
+
+
+def test_colour_images_are_the_middle_square_of_each_readable_file(tmp_path, capsys):
+    import cv2
+
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = (0, 0, 255)  # red, as OpenCV orders it
+    cv2.imwrite(str(tmp_path / "a.png"), wide)
+    (tmp_path / "b.jpg").write_bytes(b"not an image")
+    cv2.imwrite(str(tmp_path / "c.png"), wide[:8])
+    cv2.imwrite(str(tmp_path / "d.png"), wide[..., 0])
+    colour = experiments.colour_images(tmp_path, 10, n=5)
+    assert colour.shape == (2, 10, 10, 3) and (colour[0] == (255, 0, 0)).all() and (colour[1] == 0).all()
+    assert "2 files left out" in capsys.readouterr().out
+    with pytest.raises(SapgganError, match="name a folder of colour images"):
+        experiments.colour_images(tmp_path, 100, n=5)
 
 
 def test_loss_shapes_are_the_losses_by_hand():

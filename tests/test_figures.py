@@ -97,3 +97,25 @@ def test_saving_a_figure_twice_gives_the_same_bytes(ax, tmp_path):
     first = [path.read_bytes() for path in figures.save_figure(ax.figure, tmp_path, "a")]
     second = [path.read_bytes() for path in figures.save_figure(ax.figure, tmp_path, "b")]
     assert first == second and (tmp_path / "a.png").exists() and (tmp_path / "a.pdf").exists()
+
+
+def test_seed_curves_show_every_seed_their_mean_and_their_range(ax):
+    rows = [SimpleNamespace(method=f"hinge, seed {seed}", kimg=kimg, value=value)
+            for seed, values in enumerate([(4.0, 2.0), (8.0, 6.0)]) for kimg, value in enumerate(values, 1)]
+    figures.plot_seed_curves(ax, rows)
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[4, 2], [8, 6], [6, 4]]
+    band = ax.collections[0].get_paths()[0].vertices
+    assert {tuple(point) for point in band} >= {(1, 4), (1, 8), (2, 2), (2, 6)}
+
+
+def test_changes_are_drawn_first_on_top_with_their_intervals(ax):
+    figures.plot_changes(ax, {"unchanged": (2.0, 1.0, 3.0), "mirrored": (5.0, 4.0, 7.0)})
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["mirrored", "unchanged"]
+    assert [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()] == [[4, 7], [1, 3]]
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [2.0]
+
+
+def test_neighbour_distances_are_cumulative(ax):
+    figures.plot_neighbours(ax, {"train": np.array([3.0, 1.0]), "held out": np.array([2.0, 2.0])})
+    x, y = ax.lines[0].get_data()
+    assert y[x <= 1].max() == 0.5 and y[x <= 3].max() == 1

@@ -114,7 +114,10 @@ class SqueezeExcite(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Attention between all pixels (SAGAN, Zhang 2018), added with a weight that starts at 0. Keeps `[N, C, H, W]`."""
+    """Attention between all pixels (SAGAN, Zhang 2018), added with a weight that starts at 0. Keeps `[N, C, H, W]`.
+
+    Keys and values are halved by max pooling, as in the authors' implementation: a quarter of the scores. H, W even.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
@@ -126,9 +129,11 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, h, w = x.shape
-        qkv = self.query_key_value(x).flatten(2).transpose(1, 2)                            # [N, HW, 2I + V]
-        q, k, v = qkv.split([self.inner, self.inner, self.value_width], -1)
-        scores = torch.matmul(q, k.transpose(1, 2)).float().softmax(-1).to(v.dtype)         # [N, HW, HW]
+        q, kv = self.query_key_value(x).split([self.inner, self.inner + self.value_width], 1)
+        kv = F.max_pool2d(kv, 2).flatten(2).transpose(1, 2)                                 # [N, HW/4, I + V]
+        k, v = kv.split([self.inner, self.value_width], -1)
+        scores = torch.matmul(q.flatten(2).transpose(1, 2), k.transpose(1, 2))              # [N, HW, HW/4]
+        scores = scores.float().softmax(-1).to(v.dtype)
         mixed = torch.matmul(scores, v).transpose(1, 2).reshape(n, self.value_width, h, w)  # [N, V, H, W]
         return x + self.gamma.to(x.dtype) * self.out(mixed)
 
