@@ -307,7 +307,8 @@ def scores_of_run(
 ) -> list[Score]:
     """The scores that `04_model_comparison` left in this run; without them, those of a small SAPGGAN trained now.
 
-    Either way `nb.work / "models" / "sapggan"` then holds a generator. `equal_time`: those of equal hours, not images.
+    Either way `nb.work / "models" / "sapggan"` then holds a generator. `equal_time`: those of equal hours, not images;
+    empty when 04 made none.
     """
     path = nb.folder / "results" / ("04_scores_equal_time.json" if equal_time else "04_scores.json")
     if path.exists():
