@@ -30,7 +30,7 @@ def _patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 def _random_state() -> None:
     """The same weights and latents in a test whatever ran before it."""
     torch.manual_seed(0)
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
 
 
 @pytest.fixture(scope="session")
