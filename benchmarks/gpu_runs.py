@@ -109,7 +109,9 @@ def train_run(run: Run, bench: Bench, facts: dict[str, Any]) -> None:
     for number in range(1, run.points + 1):
         target = run.train_seconds * number / run.points
         n = bench.samples if number == run.points else bench.samples_along
-        if bench.results.find(target=target, samples=n, **known):
+        if line := bench.results.find(target=target, samples=n, **known):
+            if not bench.results.find(target=target, samples=n, step=facts["step"], **known):
+                bench.results.add(line | {"step": facts["step"]})    # made by another step
             continue
         real = bench.features("train", run.resolution).array
         resume = (folder / CHECKPOINT).exists()

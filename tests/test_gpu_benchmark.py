@@ -122,6 +122,12 @@ def test_a_step_out_of_time_goes_on_and_finished_work_is_not_done_again(run, tmp
     assert sorted(path.name for path in out.iterdir()) == ["models.png", "results.jsonl"]
 
 
+def test_a_training_that_two_steps_share_is_made_once_and_stands_in_both_tables(run, tmp_path):
+    assert run("models", "--models", "sapggan") == 0 and run("long") == 0
+    of_models, of_long = lines(tmp_path / "out")[:2], lines(tmp_path / "out")[2:]
+    assert [line | {"step": "long"} for line in of_models] == of_long
+
+
 def test_results_alone_are_enough_on_another_machine(run, tmp_path):
     assert run("models", "--models", "dcgan") == 0
     before = lines(tmp_path / "out")
