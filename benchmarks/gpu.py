@@ -140,7 +140,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--pack", type=Path, default=Path("build/pack"), help="what `pack` writes and the rest reads")
     parser.add_argument("--out", type=Path, default=Path("build/out"), help="what is worth taking home")
     parser.add_argument("--work", type=Path, default=Path("build/gpu"), help="what the next call needs")
-    parser.add_argument("--seconds", type=float, default=520, help="wall time of this call")
+    parser.add_argument("--seconds", type=float, default=520, help="wall time of this call; 240 or more on CUDA")
     parser.add_argument("--reserve", type=float, default=60, help="of it, for scoring and writing")
     measured = parser.add_argument_group("what is measured")
     numbers: dict[str, tuple[Callable[[str], Any], Any, str]] = {
