@@ -40,13 +40,20 @@ def main() -> None:
     if not cuda:
         print("no CUDA device here: compiled blocks, CUDA graphs and bf16 are not measured")
     print(f"{'model':9} {'side':>5} {'images/s':>9} {'plain':>7} {'ratio':>6} {'warm-up s':>10} {'GB':>6} {'floor':>6}")
+    most = arguments.most or (512 if cuda else 64)
     for model in arguments.models:
         for side in arguments.resolutions:
-            measure(model, side, arguments.batch, arguments.most or (512 if cuda else 64), arguments.seconds, device)
+            line = measure(model, side, arguments.batch, most, arguments.seconds, device)
+            memory = "-" if line["gigabytes"] is None else f"{line['gigabytes']:.1f}"
+            share = "-" if line["floor"] is None else f"{line['floor']:.0%}"
+            speed = f"{line['images_per_s']:9.1f} {line['plain']:7.1f} {line['ratio']:6.2f}"
+            print(f"{model:9} {side:5} {speed} {line['warm_up']:10.1f} {memory:>6} {share:>6}", flush=True)
 
 
-def measure(model: str, side: int, batch: int, most: int, seconds: float, device: torch.device) -> None:
-    """Print one line of the table."""
+def measure(
+    model: str, side: int, batch: int, most: int, seconds: float, device: torch.device
+) -> dict[str, float | None]:
+    """One line of the table: `images_per_s`, `plain`, `ratio`, `warm_up`, and on CUDA `gigabytes` and `floor`."""
     cuda = device.type == "cuda"
     widths = tuple(min(most, most * 64 // (4 * 2**i)) for i in range(side.bit_length() - 2))
     if side == 512 and most == 512:
@@ -67,7 +74,7 @@ def measure(model: str, side: int, batch: int, most: int, seconds: float, device
     for _ in range(6):
         timed(step, real)
     warm = time.perf_counter() - start
-    memory = f"{torch.cuda.max_memory_allocated() / 1e9:6.1f}" if cuda else f"{'-':>6}"
+    memory = torch.cuda.max_memory_allocated() / 1e9 if cuda else None
     twin = Plain(build(config, device), config)
     timed(twin, real)
     times: dict[str, list[float]] = {"engine": [], "plain": []}
@@ -76,9 +83,10 @@ def measure(model: str, side: int, batch: int, most: int, seconds: float, device
         times["plain"].append(timed(twin, real))
     engine, plain = (batch / sorted(t)[len(t) // 2] for t in times.values())
     floor = FLOOR.get((model, side)) if cuda else None
-    share = f"{engine / floor:6.0%}" if floor else f"{'-':>6}"
-    speed = f"{engine:9.1f} {plain:7.1f} {engine / plain:6.2f}"
-    print(f"{model:9} {side:5} {speed} {warm:10.1f} {memory} {share}", flush=True)
+    return {
+        "images_per_s": engine, "plain": plain, "ratio": engine / plain, "warm_up": warm, "gigabytes": memory,
+        "floor": engine / floor if floor else None,
+    }  # fmt: skip
 
 
 def timed(step: Callable[[Tensor], object], real: Tensor) -> float:

@@ -48,7 +48,7 @@ def python() -> Check:
 def packages() -> list[Check]:
     """The packages that the library and the notebooks stand on."""
     results = []
-    for name in [*PACKAGES, "jupyterlab", "ipywidgets", "safetensors"]:
+    for name in [*PACKAGES, "jupyterlab", "ipywidgets"]:
         try:
             results.append(Check(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:

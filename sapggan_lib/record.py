@@ -58,6 +58,10 @@ class Record:
     def add(self, terms: dict[str, Tensor]) -> None:
         self.pending.append(terms)
 
+    def elapsed(self) -> float:
+        """Seconds of training so far, over all parts of the run, without snapshots."""
+        return self.state.seconds + time.monotonic() - self.clock
+
     def after_step(self, before: float, last: bool, bar: Any) -> None:
         """Write what falls due between `before` kimg and now; everything when this is the last step."""
         def due(every: float | None) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import math
 import os
 import signal
 import sys
@@ -37,8 +38,9 @@ def train(
     resume: bool = False,                     # go on from the folder's checkpoint
     on_snapshot: Snapshot | None = None,      # (kimg, averaged generator) -> numbers for the log
     data_hash: str = "",                      # of the store; a resumed run must see the same
+    seconds: float = math.inf,                # stop when the run, all its parts together, has trained so long
 ) -> TrainResult:
-    """Train `config.model` on `images` for `config.kimg` thousand images.
+    """Train `config.model` on `images` for `config.kimg` thousand images, or for `seconds` if they are over first.
 
     Writes into `out`: config.json, log.jsonl, samples/*.png, checkpoint.pt, generator.safetensors and .json (the
     moving average). Interrupting (Ctrl-C, SIGTERM) finishes the step and writes a checkpoint. Resuming gives, on
@@ -66,12 +68,12 @@ def train(
         if rank == 0:
             print(summary(config, len(images), world, device), file=sys.stderr)
         try:
-            return loop(batches, state, config, Record(folder, state, config, data_hash, on_snapshot))
+            return loop(batches, state, config, Record(folder, state, config, data_hash, on_snapshot), seconds)
         finally:
             batches.close()
 
 
-def loop(batches: Batches, state: State, config: TrainConfig, record: Record) -> TrainResult:
+def loop(batches: Batches, state: State, config: TrainConfig, record: Record, seconds: float) -> TrainResult:
     """The training loop: a batch, a step, and whatever is due."""
     plain = Step(state, config, batches.device)
     step = GraphedStep(plain) if config.cuda_graphs and rank_and_world()[1] == 1 else plain
@@ -79,7 +81,7 @@ def loop(batches: Batches, state: State, config: TrainConfig, record: Record) ->
         compile_blocks(state.generator)
         compile_blocks(state.discriminator)
     end = config.kimg * 1000
-    last = state.images >= end
+    last = state.images >= end or state.seconds >= seconds
     show = progress_bar if rank_and_world()[0] == 0 else Silent
     with show(int(end), config.model.name, "images") as bar, Interrupt(batches.device) as interrupt:
         bar.update(state.images)
@@ -87,6 +89,7 @@ def loop(batches: Batches, state: State, config: TrainConfig, record: Record) ->
             before = state.kimg
             record.add(step(batches(state.images)))
             bar.update(config.batch)
+            interrupt.wanted |= record.elapsed() >= seconds
             last = state.images >= end or interrupt.agreed(state.step)
             record.after_step(before, last, bar)
     return record.result(finished=state.images >= end)

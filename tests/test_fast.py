@@ -1,6 +1,7 @@
 """Fast paths against their plain twins."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from sapggan_lib.fast import GraphedStep, compile_blocks
 from sapggan_lib.losses import LOSSES
 from sapggan_lib.models import build_generator
 from sapggan_lib.step import Step
-from sapggan_lib.training import build
+from sapggan_lib.training import build, train
 
 MODEL = ModelConfig("sapggan", resolution=16, latent=16, widths=(8, 8, 8))
 CPU = torch.device("cpu")
@@ -113,3 +114,55 @@ def test_the_order_of_eager_and_replayed_steps_trains_the_same_weights(monkeypat
 
     options = {"steps": 8, "r1_gamma": 1.0, "r1_every": 3}
     assert_equal_weights(run(**options)[0], run(Replayed, **options)[0])
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+def run_on_cuda(graphs, compiled=False, steps=10, **options):
+    """Losses of each step and the state; the same weights, images and latents whatever the arguments."""
+    device = torch.device("cuda")
+    config = resolve(TrainConfig(MODEL, batch=4, cuda_graphs=graphs, compile=compiled, **options), cuda=True)
+    torch.manual_seed(0)
+    state = build(config, device)
+    if compiled:
+        compile_blocks(state.generator)
+        compile_blocks(state.discriminator)
+    step = Step(state, config, device)
+    step = GraphedStep(step) if graphs else step
+    images = torch.rand(steps, 4, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    torch.manual_seed(1)
+    return state, [{name: float(term) for name, term in step(image.to(device)).items()} for image in images]
+
+
+@needs_cuda
+@pytest.mark.parametrize("options", [{}, {"loss": "wgan-gp"}, {"r1_gamma": 1.0, "r1_every": 3}])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_recorded_steps_have_the_losses_of_plain_ones_on_cuda(options, compiled):
+    """With a learning rate that moves nothing, so that bfloat16's rounding does not grow from step to step."""
+    plain, fast = (run_on_cuda(graphs, graphs and compiled, lr=1e-12, **options)[1] for graphs in (False, True))
+    for expected, terms in zip(plain, fast, strict=True):
+        assert terms == pytest.approx(expected, rel=0.05, abs=0.05)
+
+
+@needs_cuda
+def test_each_replay_trains_on_cuda():
+    state, terms = run_on_cuda(graphs=True)
+    assert all(float(adam["step"]) == 10 for adam in state.optimizer_g.state.values())
+    assert len({term["loss_d"] for term in terms}) == 10
+    for network in (state.generator, state.discriminator, state.ema):
+        assert all(bool(weight.isfinite().all()) for weight in network.parameters())
+    before = run_on_cuda(graphs=True, steps=9)[0]
+    for part in ("generator", "discriminator", "ema"):
+        pairs = zip(getattr(before, part).parameters(), getattr(state, part).parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs)
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", ["pggan", "stylegan"])
+def test_growing_models_are_recorded_anew_at_each_stage_on_cuda(tmp_path, name):
+    images = torch.randint(0, 256, (32, 16, 16), dtype=torch.uint8).numpy()
+    model = dataclasses.replace(MODEL, name=name)
+    config = TrainConfig(model, kimg=0.4, batch=4, grow_kimg=0.05, cuda_graphs=True, compile=False)
+    result = train(images, tmp_path / "run", config)
+    assert result.finished and all(line["loss_g"] == line["loss_g"] for line in result.log)

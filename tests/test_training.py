@@ -79,6 +79,15 @@ def test_an_interrupted_run_ends_at_a_whole_step_and_can_go_on(tmp_path):
     assert_same(weights(tmp_path / "whole")["ema"], weights(tmp_path / "run")["ema"])
 
 
+def test_a_time_budget_ends_a_run_and_a_longer_one_goes_on(tmp_path):
+    first = train(images(), tmp_path / "run", config(kimg=100), seconds=0.2)
+    assert not first.finished and 0.2 <= first.seconds < 2 and first.steps > 0
+    same = train(images(), tmp_path / "run", config(kimg=100), resume=True, seconds=0.2)
+    assert same.steps == first.steps
+    more = train(images(), tmp_path / "run", config(kimg=100), resume=True, seconds=first.seconds + 0.2)
+    assert more.steps > first.steps and more.seconds >= first.seconds + 0.2
+
+
 def test_a_full_disk_is_a_clear_error(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

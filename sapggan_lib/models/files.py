@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path, write_json
+from sapggan_lib.files import write_json
 from sapggan_lib.models.build import build_generator
+from sapggan_lib.models.weights import read_weights, write_weights
 
 WEIGHTS = "generator.safetensors"  # inside a run folder
 
@@ -59,23 +60,16 @@ def to_uint8(images: Tensor) -> np.ndarray:
 
 def save_generator(path: Path | str, generator: nn.Module, metadata: dict[str, Any]) -> None:
     """Write weights to `path` (.safetensors) and `{"model": arguments of build_generator} | metadata` beside it."""
-    from safetensors.torch import save
-
     path = Path(path)
-    weights = {name: value.detach().cpu().contiguous() for name, value in generator.state_dict().items()}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(weights))  # save_file would hide a full disk behind its own error
+    write_weights(path, generator.state_dict())
     write_json(path.with_suffix(".json"), {"model": generator.config} | metadata)
 
 
 def load_generator(path: Path | str) -> nn.Module:
-    """The generator in eval mode on the CPU, from its .safetensors file or a run's folder.
+    """The generator in eval mode on the CPU, float32, from its .safetensors file or a run's folder.
 
     Raises `SapgganError` when a file is missing, damaged, or the two do not belong together.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = Path(path)
     path = path / WEIGHTS if path.is_dir() else path
     description = path.with_suffix(".json")
@@ -85,8 +79,8 @@ def load_generator(path: Path | str) -> nn.Module:
     try:
         model = json.loads(description.read_text(encoding="utf-8"))["model"]
         generator = build_generator(**model)
-        generator.load_state_dict(load_file(path))
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError, RuntimeError) as error:
+        generator.load_state_dict(read_weights(path))
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise SapgganError(f"{path}: not a generator of this package ({line}); take it from a finished run") from error
     return generator.eval()

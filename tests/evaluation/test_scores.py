@@ -2,9 +2,10 @@ import json
 
 import numpy as np
 import pytest
+import scipy.special
 
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.evaluation import Features, evaluate
+from sapggan_lib.evaluation import Features, evaluate, scores
 
 PROVENANCE = {
     "extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none", "warning": "",
@@ -56,3 +57,8 @@ def test_images_of_two_sizes_are_warned_about():
 def test_the_smallest_sets_still_get_all_scores():
     result = evaluate(gaussian(8, 0), gaussian(8, 1))
     assert all(np.isfinite(list(vars(score).values())).all() for score in result.scores.values())
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 9, 40])
+def test_the_quantile_of_students_t_is_scipys(freedom):
+    assert scores._student(freedom) == pytest.approx(scipy.special.stdtrit(freedom, 0.975), rel=1e-6)

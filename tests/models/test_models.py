@@ -1,5 +1,6 @@
 """Models by name: shapes, sizes, files, and images out of them."""
 
+import copy
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from sapggan_lib.errors import SapgganError
 from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator, save_generator
 from sapggan_lib.models.growing import stage_at
 from sapggan_lib.models.stylegan import blur
+from sapggan_lib.models.weights import read_weights, write_weights
 
 NARROW = {"resolution": 16, "widths": (16, 8, 8)}
 
@@ -127,6 +129,39 @@ def test_a_saved_generator_gives_the_same_images(tmp_path):
     assert json.loads((tmp_path / "generator.json").read_text())["kimg"] == 1.5
     for path in (tmp_path, tmp_path / "generator.safetensors"):
         np.testing.assert_array_equal(generate(load_generator(path), 3), generate(generator, 3))
+
+
+@pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
+def test_half_precision_weights_load_as_float32(tmp_path, name):
+    generator = build_generator(name, 16, latent=16, widths=(8, 8, 8))
+    save_generator(tmp_path / "generator.safetensors", copy.deepcopy(generator).half(), {})
+    loaded = load_generator(tmp_path)
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
+    for kept, before in zip(loaded.parameters(), generator.parameters(), strict=True):
+        torch.testing.assert_close(kept, before, atol=1e-4, rtol=1e-3)
+    assert generate(loaded, 2).shape == (2, 16, 16)
+
+
+def test_the_safetensors_library_reads_our_weights_and_we_its_own(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    weights = dict(build_generator("dcgan", 16, latent=16, widths=(8, 8, 8)).state_dict())
+    weights["half"] = torch.randn(3, 5).to(torch.bfloat16)
+    write_weights(tmp_path / "ours.safetensors", weights)
+    save_file(weights, tmp_path / "theirs.safetensors", metadata={"format": "pt"})
+    for other in (load_file(tmp_path / "ours.safetensors"), read_weights(tmp_path / "theirs.safetensors")):
+        assert other.keys() == weights.keys()
+        for name, value in weights.items():
+            assert torch.equal(other[name], value) and other[name].dtype == value.dtype
+
+
+@pytest.mark.parametrize("cut", [4, 100, -1])
+def test_cut_weights_are_refused(tmp_path, cut):
+    save_generator(tmp_path / "generator.safetensors", build_generator("sapggan", latent=16, **NARROW), {})
+    whole = (tmp_path / "generator.safetensors").read_bytes()
+    (tmp_path / "generator.safetensors").write_bytes(whole[:cut])
+    with pytest.raises(SapgganError, match="not a generator"):
+        load_generator(tmp_path)
 
 
 def test_a_damaged_generator_is_refused(tmp_path):
