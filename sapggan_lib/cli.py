@@ -105,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     run = add("run", run_notebooks, "execute the notebooks and write a report")
     run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help='"04" is enough; none: all')
-    run.add_argument("--profile", default="smoke", help="smoke, cpu, gpu or paper")
+    run.add_argument("--profile", default="smoke", help="smoke, workshop, cpu, gpu or paper")
     run.add_argument("--data", type=Path, metavar="DIR", help="DICOM, or images with a table; none: phantoms")
     run.add_argument("--table", type=Path, metavar="CSV", help="as in preprocess")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter; 04.epochs=[1,2]")
@@ -117,6 +117,9 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--force", action="store_true", help="run also what is unchanged")
     run.add_argument("--check", nargs="?", const="reference", metavar="NAME",
                      help="compare the results with the run NAME (reference); give it after the notebooks")
+
+    workshop = add("workshop", run_workshop, "copy the notebooks for a class: students', instructor's and notes")
+    workshop.add_argument("out", metavar="OUT", type=Path, help="a new folder")
 
     add("doctor", run_doctor, "what is installed, what will be slow or missing, and the fix")
     return parser
@@ -224,6 +227,13 @@ def run_notebooks(options: argparse.Namespace) -> None:
     print(f"report: {index}")
     if options.check:
         check.check(folder, RUNS / options.check, jobs)
+
+
+def run_workshop(options: argparse.Namespace) -> None:
+    from sapggan_lib.workshop import write_workshop
+
+    number = write_workshop(options.out)
+    print(f"{options.out}: {number} notebooks in student/ and in instructor/, with workshop.md for the instructor")
 
 
 def run_doctor(options: argparse.Namespace) -> None:
