@@ -15,22 +15,30 @@ from sapggan_lib.notebook import record_path
 from sapggan_lib.plan import Job
 
 TOLERANCE = 0.15      # relative: another processor rounds otherwise, and training makes much of it
+AROUND_ZERO = 0.02    # or this far apart, for shares and for distances near 0
 ROUNDING = 1e-6       # relative, of numbers that count as equal
-EXACT, NEAR, SCORE, SKIP = "exact", "within TOLERANCE", "intervals overlap, or within TOLERANCE", "not compared"
+EXACT = "equal"
+NEAR = "text and whole numbers equal, others within TOLERANCE or AROUND_ZERO"
+SCORE = "intervals overlap, or as NEAR"
+SKIP = "not compared"
 RULES = (             # the first that matches decides
-    # file of results/     column or key      how
-    ("*.md",               "*",               SKIP),   # the CSV beside it has the same numbers
-    ("*.tex",              "*",               SKIP),
-    ("*",                  "hours",           SKIP),   # times and sizes are this machine's
-    ("*",                  "seconds*",        SKIP),
-    ("*",                  "MB",              SKIP),
-    ("*",                  "low",             SKIP),   # part of "value"
-    ("*",                  "high",            SKIP),
-    ("*",                  "value",           SCORE),
-    ("*",                  "floor",           NEAR),
-    ("03_losses.csv",      "mean",            NEAR),
-    ("03_losses.csv",      "spread",          SKIP),   # of few seeds
-    ("*",                  "*",               EXACT),  # counts, parameter tables, the paper's tables, protocols
+    # file of results/           column or key   how
+    ("*.md",                     "*",            SKIP),   # the CSV beside it has the same numbers
+    ("*.tex",                    "*",            SKIP),
+    ("04_scores_equal_time.*",   "*",            SKIP),   # what this machine reaches in a time
+    ("05_table_1_hours.*",       "*",            SKIP),
+    ("*_paper_table_1.csv",      "*",            EXACT),
+    ("*",                        "hours",        SKIP),   # times and sizes are this machine's
+    ("*",                        "seconds*",     SKIP),
+    ("*",                        "MB",           SKIP),
+    ("*",                        "low",          SKIP),   # part of the score
+    ("*",                        "high",         SKIP),
+    ("*",                        "value",        SCORE),
+    ("*",                        "epoch",        EXACT),
+    ("*",                        "kimg",         EXACT),
+    ("*",                        "spread",       SKIP),   # over few seeds, so any size
+    ("*",                        "worst rise",   SKIP),
+    ("*",                        "*",            NEAR),   # counts, parameter tables and protocols are whole or text
 )  # fmt: skip
 STATES = ("same", "within tolerance", "differs", "not comparable")  # of a comparison, the worse the later
 
@@ -136,16 +144,17 @@ def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
 def _judge(here: tuple[Any, Mapping[str, Any]], there: tuple[Any, Mapping[str, Any]], how: str) -> tuple[int, float]:
     """The index in STATES and the relative distance of two values, each with the row that it stands in."""
     (ours, row), (theirs, other) = here, there
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in (ours, theirs))
-    if ours == theirs or (numbers and math.isclose(ours, theirs, rel_tol=ROUNDING)):
+    if ours == theirs:
         return 0, 0.0
-    if not numbers:
+    kinds = {type(value) for value in (ours, theirs)}
+    if float not in kinds or kinds - {int, float}:
         return 2, math.inf
     distance = abs(ours - theirs) / max(abs(ours), abs(theirs))
     ends = [side.get(end) for end in ("low", "high") for side in (row, other)]
     known = [end for end in ends if isinstance(end, (int, float))]
     overlap = how == SCORE and len(known) == 4 and max(known[:2]) <= min(known[2:])
-    return (1 if overlap or (how != EXACT and distance <= TOLERANCE) else 2), distance
+    near = how != EXACT and (distance <= TOLERANCE or abs(ours - theirs) <= AROUND_ZERO)
+    return (0 if distance <= ROUNDING else 1 if overlap or near else 2), distance
 
 
 def _read(path: Path) -> Any:

@@ -71,7 +71,8 @@ def diary_code(root: Path, name: str, wait: bool = False) -> list[str]:
         f"import os, time, psutil\nroot = Path({str(root)!r})\ndef note(word):\n"
         f"    with (root / 'diary').open('a') as diary:\n"
         f"        diary.write(f'{name[:2]} {{word}} {{psutil.Process().parents()[1].pid}}\\n')\nnote('begins')",
-        f"while {wait} and not (root / 'go').exists(): time.sleep(0.05)",
+        f"limit = time.monotonic() + {300 * wait}  # also when the test has failed meanwhile\n"
+        "while time.monotonic() < limit and not (root / 'go').exists(): time.sleep(0.05)",
         "note('ends')\nnb.result({'seed': seed}, 'seed')\nnb.finish()",
     ]
 

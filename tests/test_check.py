@@ -7,7 +7,8 @@ from sapggan_lib import check, cli
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.plan import Job
 
-SCORES = [{"method": "dcgan", "value": 300.0, "low": 290.0, "high": 310.0, "floor": 20.0, "hours": 0.1, "n": 64}]
+SCORES = [{"method": "dcgan", "value": 300.0, "low": 290.0, "high": 310.0, "floor": 20.0, "epoch": 1.0, "hours": 0.1,
+           "n": 64}]
 
 
 def write_run(folder, scores=SCORES, parameters=None, data=None, files=2, names=("04_a.png",)):
@@ -34,7 +35,7 @@ def states(tmp_path, **changes):
 
 def test_the_same_results_are_the_same_and_times_are_not_compared(tmp_path, capsys):
     found = states(tmp_path, scores=[SCORES[0] | {"hours": 7.0}])
-    assert found["04_scores.json"] == ("same", "method, value, floor, n")
+    assert found["04_scores.json"] == ("same", "method, value, floor, epoch, n")
     assert found["04_counts.csv"] == ("same", "outcome, files")
     assert {state for state, _ in found.values()} == {"same"}
     check.check(tmp_path / "run", tmp_path / "reference", [job(tmp_path)])
@@ -50,7 +51,9 @@ def test_the_same_results_are_the_same_and_times_are_not_compared(tmp_path, caps
         ({"value": 0.0, "low": 0.0, "high": 0.0}, "differs"),
         ({"floor": 22.0}, "within tolerance"),
         ({"floor": 30.0}, "differs"),
+        ({"epoch": 1.1}, "differs"),
         ({"n": 65}, "differs"),
+        ({"floor": None}, "differs"),
         ({"method": "pggan"}, "differs"),
         ({"value": 300.0000001}, "same"),
     ],
@@ -63,6 +66,16 @@ def test_scores_have_tolerances_and_what_is_counted_has_none(tmp_path, change, s
     else:
         values = f"row 1 {name}: {check._text(change[name])} here, {check._text(SCORES[0][name])} in the reference"
         assert found[f"04_scores.json {name}"] == (state, values)
+
+
+def test_values_around_zero_may_differ_a_little(tmp_path):
+    for name, value in (("ours.json", 0.0), ("theirs.json", 0.015), ("far.json", 0.03)):
+        (tmp_path / name).write_text(json.dumps({"fd": {"kid": value}, "warnings": ["few", "images"]}))
+    near, far = (check.compare_files(tmp_path / "ours.json", tmp_path / name) for name in ("theirs.json", "far.json"))
+    assert [(line.what, line.state) for line in near] == [
+        ("ours.json", "same"), ("ours.json kid", "within tolerance")
+    ]  # fmt: skip
+    assert near[0].detail == "warnings" and far[1].state == "differs"
 
 
 def test_a_missing_row_count_or_figure_differs(tmp_path):

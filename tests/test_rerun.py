@@ -38,6 +38,9 @@ def test_a_killed_run_is_completed_and_finished_notebooks_do_not_run_again(noteb
     read_diary(tmp_path, until="02 begins")
     killed.kill()
     killed.wait()
+    stale = tmp_path / "papermill_runs" / "one" / "work" / ".images.npy.1.partial"
+    stale.parent.mkdir(exist_ok=True)
+    stale.touch()
     again = start_command(tmp_path, "run", "02", "--run", "one")
     assert "01_first                 unchanged" in again.stdout.readline()
     (tmp_path / "go").touch()  # the killed run's notebook ends now; the second one waited for it
@@ -47,6 +50,7 @@ def test_a_killed_run_is_completed_and_finished_notebooks_do_not_run_again(noteb
     ]  # fmt: skip
     record = json.loads((tmp_path / "papermill_runs" / "one" / "record.json").read_text())
     assert record["outcomes"]["02_second"].startswith("done") and set(record["notebooks"]) == set(NAMES[:2])
+    assert not stale.exists()
 
 
 def test_two_runs_at_once_in_different_folders_do_not_disturb_each_other(notebooks, tmp_path):
