@@ -219,8 +219,9 @@ def run_notebooks(options: argparse.Namespace) -> None:
             common[key] = str(path.resolve())
     jobs = plan(options.notebooks, options.profile, parse_settings(options.set), **common)
     folder = RUNS / (options.run or options.profile)
-    if folder.name == "reference" and not options.publishable:
-        raise SapgganError(f"{folder} is committed, for everyone to see: add --publishable, or choose another --run")
+    if folder.name == "profiles" or (folder.name == "reference" and not options.publishable):
+        add = "" if folder.name == "profiles" else ", or add --publishable"
+        raise SapgganError(f"{folder} is committed, for everyone to see: choose another --run{add}")
     if options.check:
         check.require_reference(RUNS / options.check, folder)
     index = run(jobs, folder, options.profile, options.jobs, options.force, options.scheduler)

@@ -114,7 +114,8 @@ def test_a_difference_is_an_error_that_counts_and_names_it(tmp_path):
     [
         (["--check", "never"], r"--check .*never: no finished run there"),
         (["--run", "one", "--check", "one"], "is this run itself"),
-        (["--run", "reference"], "reference is committed, for everyone to see: add --publishable"),
+        (["--run", "reference"], "reference is committed, for everyone to see: choose another --run, or add"),
+        (["--run", "profiles"], r"profiles is committed, for everyone to see: choose another --run$"),
     ],
 )
 def test_nothing_runs_where_the_check_would_be_worthless(capsys, monkeypatch, arguments, message):
