@@ -105,14 +105,21 @@ def build_parser() -> argparse.ArgumentParser:
 
     run = add("run", run_notebooks, "execute the notebooks and write a report")
     run.add_argument("notebooks", nargs="*", metavar="NOTEBOOK", help='"04" is enough; none: all')
-    run.add_argument("--profile", default="smoke", help="smoke, cpu, gpu or paper")
+    run.add_argument("--profile", default="smoke", help="smoke, workshop, cpu, gpu or paper")
     run.add_argument("--data", type=Path, metavar="DIR", help="DICOM, or images with a table; none: phantoms")
     run.add_argument("--table", type=Path, metavar="CSV", help="as in preprocess")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter; 04.epochs=[1,2]")
     run.add_argument("--run", metavar="NAME", help="folder below papermill_runs (the profile's name)")
-    run.add_argument("--jobs", type=positive, default=1, help="notebooks at once, where they do not need each other")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=positive, default=1, help="notebooks at once, where they do not need each other")
+    where.add_argument("--scheduler", metavar="tcp://HOST:8786", default="", help="a Dask cluster to run them on")
     run.add_argument("--publishable", action="store_true", help="show no pixel of the input images anywhere")
     run.add_argument("--force", action="store_true", help="run also what is unchanged")
+    run.add_argument("--check", nargs="?", const="reference", metavar="NAME",
+                     help="compare the results with the run NAME (reference); give it after the notebooks")
+
+    workshop = add("workshop", run_workshop, "copy the notebooks for a class: students', instructor's and notes")
+    workshop.add_argument("out", metavar="OUT", type=Path, help="a new folder")
 
     add("doctor", run_doctor, "what is installed, what will be slow or missing, and the fix")
     return parser
@@ -198,6 +205,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
 
 
 def run_notebooks(options: argparse.Namespace) -> None:
+    from sapggan_lib import check
     from sapggan_lib.notebook import RUNS
     from sapggan_lib.plan import plan
     from sapggan_lib.runs import run
@@ -210,8 +218,23 @@ def run_notebooks(options: argparse.Namespace) -> None:
         if path is not None:
             common[key] = str(path.resolve())
     jobs = plan(options.notebooks, options.profile, parse_settings(options.set), **common)
-    index = run(jobs, RUNS / (options.run or options.profile), options.profile, options.jobs, options.force)
+    folder = RUNS / (options.run or options.profile)
+    if folder.name == "profiles" or (folder.name == "reference" and not options.publishable):
+        add = "" if folder.name == "profiles" else ", or add --publishable"
+        raise SapgganError(f"{folder} is committed, for everyone to see: choose another --run{add}")
+    if options.check:
+        check.require_reference(RUNS / options.check, folder)
+    index = run(jobs, folder, options.profile, options.jobs, options.force, options.scheduler)
     print(f"report: {index}")
+    if options.check:
+        check.check(folder, RUNS / options.check, jobs)
+
+
+def run_workshop(options: argparse.Namespace) -> None:
+    from sapggan_lib.workshop import write_workshop
+
+    number = write_workshop(options.out)
+    print(f"{options.out}: {number} notebooks in student/ and in instructor/, with workshop.md for the instructor")
 
 
 def run_doctor(options: argparse.Namespace) -> None:

@@ -19,7 +19,13 @@ table { border-collapse: collapse; width: 100%; table-layout: fixed; overflow-wr
 td, th { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: left; vertical-align: top }
 th { width: 9rem } .failed { color: #a00 }
 """
-NAVIGATION_STYLE = "padding:.5rem 1rem;background:#f4f4f4;font:15px system-ui,sans-serif;position:relative;z-index:9"
+PAGE_STYLE = """
+nav.run { padding: .5rem 1rem; background: #f4f4f4; font: 15px system-ui, sans-serif; position: relative; z-index: 9 }
+body.jp-Notebook .jp-InputArea-editor, body.jp-Notebook .jp-OutputArea-output { overflow-x: auto }
+body.jp-Notebook .jp-RenderedText pre { white-space: pre; word-break: normal }  /* printed tables keep their columns */
+/* progress, not errors: */
+body.jp-Notebook .jp-RenderedText[data-mime-type$="stderr"] { background: #f4f4f4; max-height: 16rem; overflow-y: auto }
+"""
 
 
 def write_report(folder: Path) -> Path:
@@ -49,7 +55,8 @@ def notebook_page(path: Path, names: list[str]) -> str:
     links += [f'<a href="{name}.html">{arrow} {name}</a>'
               for arrow, index in (("←", place - 1), ("→", place + 1)) if 0 <= index < len(names)
               for name in [names[index]]]  # fmt: skip
-    navigation = f'<nav style="{NAVIGATION_STYLE}">{" · ".join(links)}</nav>'
+    navigation = f'<nav class="run">{" · ".join(links)}</nav>'
+    body = body.replace("</head>", f"<style>{PAGE_STYLE}</style></head>", 1)
     return re.sub(r"(<body[^>]*>)", lambda match: match.group(1) + navigation, body, count=1)
 
 

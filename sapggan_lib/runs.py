@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sapggan_lib import report
+from sapggan_lib import cluster, report
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import write_json
 from sapggan_lib.notebook import ROOT, environment, record_path
@@ -23,28 +23,24 @@ from sapggan_lib.progress import HEADLESS_VARIABLE
 MAX_NOTEBOOK_MB = 25  # an executed notebook over this opens in no browser
 
 
-def run(jobs: Sequence[Job], folder: Path, profile: str, parallel: int = 1, force: bool = False) -> Path:
+def run(
+    jobs: Sequence[Job], folder: Path, profile: str, parallel: int = 1, force: bool = False, scheduler: str = ""
+) -> Path:
     """Execute `jobs` into `folder`, skipping those whose key is unchanged, and write its report. Returns index.html.
 
+    `parallel` notebooks run at once on this machine, or all that may on the Dask cluster at `scheduler`.
     A failed notebook stops those that need it; the others go on, and a `SapgganError` names every failure.
     """
     started = time.time()
     outcomes: dict[str, str] = {}
-    with _only_run_in(folder) as lock, ThreadPoolExecutor(parallel) as pool:
-        pending = list(jobs)
-        running: dict[Future[str], Job] = {}
-        while pending or running:
-            for job in list(pending):
-                if any(outcomes.get(needed, "").startswith("failed") for needed in job.needs):
-                    outcomes[job.name] = f"failed: it needs {', '.join(job.needs)}"
-                    pending.remove(job)
-                elif all(needed in outcomes or needed not in {j.name for j in jobs} for needed in job.needs):
-                    running[pool.submit(_execute, job, folder, force, parallel, lock)] = job
-                    pending.remove(job)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                job = running.pop(future)
-                outcomes[job.name] = future.result()
-                print(f"{job.name:24} {outcomes[job.name]}", flush=True)
+    with _only_run_in(folder):
+        pending = [job for job in jobs if force or not _unchanged(job, folder)]
+        for job in jobs:
+            if job not in pending:
+                _tell(outcomes, job, "unchanged")
+        if pending:
+            with _executor(scheduler, parallel) as pool:
+                _execute_all(pending, outcomes, folder, pool, len(pending) if scheduler else parallel, force)
         _write_record(folder, profile, outcomes, started)
         index = report.write_report(folder)
     failures = [f"{name} {outcome}" for name, outcome in outcomes.items() if outcome.startswith("failed")]
@@ -53,19 +49,109 @@ def run(jobs: Sequence[Job], folder: Path, profile: str, parallel: int = 1, forc
     return index
 
 
-def _execute(job: Job, folder: Path, force: bool, parallel: int, lock: int) -> str:
-    """Run one notebook in its own process, one of `parallel`, which shares the folder's `lock`.
+@contextlib.contextmanager
+def _executor(scheduler: str, parallel: int) -> Iterator[Executor]:
+    """Where notebooks run: threads of this process, each with a child, or the workers of a Dask cluster."""
+    if scheduler:
+        with cluster.connect(scheduler) as client:
+            yield client.get_executor(pure=False, retries=2, resources=cluster.slots(client))
+    else:
+        with ThreadPoolExecutor(parallel) as pool:
+            yield pool
 
-    Returns "unchanged", "done in N s" or "failed: why".
+
+def _execute_all(
+    pending: list[Job], outcomes: dict[str, str], folder: Path, pool: Executor, at_once: int, force: bool
+) -> None:
+    """Run the jobs on `pool`, `at_once`, each after what it needs; adds to `outcomes`."""
+    running: dict[Future[str], Job] = {}
+    seen: dict[str, int] = {}  # bytes of a log that were looked at
+    local = isinstance(pool, ThreadPoolExecutor)
+    threads = max(1, (os.cpu_count() or 1) // at_once) if local and at_once > 1 else 0
+    while pending or running:
+        for job in list(pending):
+            if any(outcomes.get(needed, "").startswith("failed") for needed in job.needs):
+                _tell(outcomes, job, f"failed: it needs {', '.join(job.needs)}")
+                pending.remove(job)
+            elif len(running) < at_once and not {j.name for j in [*pending, *running.values()]} & set(job.needs):
+                print(f"{job.name:24} {'running' if local else 'submitted'}", flush=True)
+                seen[job.name] = log.stat().st_size if (log := _log(folder, job)).exists() else 0
+                running[pool.submit(_execute, job, folder, force, threads)] = job
+                pending.remove(job)
+        done = wait(running, timeout=1, return_when=FIRST_COMPLETED).done
+        for job in running.values():
+            _show_progress(_log(folder, job), job.name[:2], seen)
+        for future in done:
+            _tell(outcomes, running.pop(future), _outcome(future))
+
+
+def _outcome(future: Future[str]) -> str:
+    try:
+        return future.result()
+    except SapgganError as error:
+        return f"failed: {error}"
+    except CancelledError:
+        return "failed: the Dask scheduler is gone; start it again, then run again: finished notebooks are kept"
+    except Exception as error:  # of Dask, as KilledWorker, or of the storage
+        return f"failed: {type(error).__name__}: {error}"
+
+
+def _tell(outcomes: dict[str, str], job: Job, outcome: str) -> None:
+    outcomes[job.name] = outcome
+    print(f"{job.name:24} {outcome}", flush=True)
+
+
+def _log(folder: Path, job: Job) -> Path:
+    return folder / "logs" / f"{job.name}.log"
+
+
+def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
+    """Print the library's progress lines that `log` got since the last call; it may be written on another machine."""
+    if not log.exists():
+        return
+    with log.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) < seen[log.stem]:  # a log starts again with its notebook
+            seen[log.stem] = 0
+        stream.seek(seen[log.stem])
+        lines = [line for line in stream if line.endswith(b"\n")]
+    seen[log.stem] += sum(map(len, lines))
+    for line in (line.decode(errors="replace").rstrip() for line in lines):
+        if "/s" in line and ": " in line:
+            print(f"{label} | {line}", flush=True)
+
+
+def _unchanged(job: Job, folder: Path) -> bool:
+    record = record_path(folder, job.name)
+    finished = record.exists() and (folder / f"{job.name}.ipynb").exists()
+    return finished and json.loads(record.read_text(encoding="utf-8")).get("key") == job.key
+
+
+def _execute(job: Job, folder: Path, force: bool, threads: int) -> str:
+    """Run one notebook in its own process, with `threads` (0: all that the library wants), here or on a Dask worker.
+
+    Returns "unchanged", "done in N s" or "failed: why". Raises `SapgganError` when nobody waits for it any more.
     """
+    cluster.require_shared(job.source.parent, folder)
+    log = _log(folder, job)
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a", encoding="utf-8") as stream:
+        # The lock is also its notebook's, as the log is its output: a notebook that outlives a killed run or a lost
+        # worker is waited for, and two never write into one folder.
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if not force and _unchanged(job, folder):
+            return "unchanged"
+        stream.truncate(0)
+        started = time.time()
+        failure = _papermill(job, folder, threads, stream)
+        return failure or f"done in {time.time() - started:,.0f} s"
+
+
+def _papermill(job: Job, folder: Path, threads: int, stream: Any) -> str:
+    """Execute the notebook with its output into `stream`; returns "", or "failed: why"."""
     record, output = record_path(folder, job.name), folder / f"{job.name}.ipynb"
-    if not force and output.exists() and record.exists() and json.loads(record.read_text()).get("key") == job.key:
-        return "unchanged"
-    record.unlink(missing_ok=True)
-    temporary = folder / f".{job.name}.partial.ipynb"
-    log = folder / "logs" / f"{job.name}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{job.name:24} running", flush=True)
+    failed, temporary = folder / "failed" / output.name, folder / f".{job.name}.partial.ipynb"
+    for stale in (record, failed, temporary):
+        stale.unlink(missing_ok=True)
     where = folder.resolve()
     run_dir = where.relative_to(ROOT) if where.is_relative_to(ROOT) else where  # no machine's path in a shared notebook
     parameters = {**job.parameters, "run_dir": str(run_dir)}
@@ -73,32 +159,29 @@ def _execute(job: Job, folder: Path, force: bool, parallel: int, lock: int) -> s
     command += ["--cwd", str(ROOT), "--log-output", "--log-level", "WARNING", "--no-progress-bar"]
     command += ["-y", json.dumps(parameters)]
     variables = os.environ | {HEADLESS_VARIABLE: "1", "JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel
-    if parallel > 1:  # kernels that each take all cores slow each other down tenfold
-        variables["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // parallel))
-    started = time.time()
-    with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
-            pass_fds=[lock],  # a notebook that outlives a killed run keeps the folder to itself
-        )  # fmt: skip
-        assert process.stdout is not None
-        for line in process.stdout:
-            stream.write(line)
-            if "/s" in line and ": " in line:  # the library's progress lines
-                print(f"{job.name[:2]} | {line.rstrip()}", flush=True)
-    if process.wait() != 0 or not record.exists():
-        failed = folder / "failed" / f"{job.name}.ipynb"
+    if threads:  # kernels that each take all cores slow each other down tenfold
+        variables["OMP_NUM_THREADS"] = str(threads)
+    process = subprocess.Popen(command, env=variables, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
+    while process.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        if not cluster.wanted():
+            process.terminate()
+            raise SapgganError(f"{job.name}: stopped, as the run that asked for it ended")
+    message = ""
+    if process.returncode != 0 or not record.exists():
+        message = _failure(temporary, Path(stream.name))
+    elif temporary.stat().st_size > MAX_NOTEBOOK_MB * 1e6:
+        message = f"its outputs exceed {MAX_NOTEBOOK_MB} MB; show fewer or smaller images"
+    if message:
         failed.parent.mkdir(exist_ok=True)
         if temporary.exists():
             temporary.replace(failed)
-        return f"failed: {_failure(failed, log)}; see {failed if failed.exists() else log}"
-    if temporary.stat().st_size > MAX_NOTEBOOK_MB * 1e6:
-        return f"failed: its outputs exceed {MAX_NOTEBOOK_MB} MB; show fewer or smaller images; see {temporary}"
+        return f"failed: {message}; see {failed if failed.exists() else stream.name}"
     _hide_parent(temporary, record, job.parameters)
     temporary.replace(output)
-    (folder / "failed" / output.name).unlink(missing_ok=True)
-    write_json(record, json.loads(record.read_text()) | {"key": job.key})
-    return f"done in {time.time() - started:,.0f} s"
+    write_json(record, json.loads(record.read_text(encoding="utf-8")) | {"key": job.key})
+    return ""
 
 
 def _hide_parent(notebook: Path, record: Path, parameters: Mapping[str, Any]) -> None:
@@ -141,15 +224,15 @@ def _write_record(folder: Path, profile: str, outcomes: Mapping[str, str], start
 
 
 @contextlib.contextmanager
-def _only_run_in(folder: Path) -> Iterator[int]:
-    """Hold the folder for one run at a time, and sweep what a killed run left. Yields the lock's descriptor."""
+def _only_run_in(folder: Path) -> Iterator[None]:
+    """Hold the folder for one run at a time; at the end sweep what killed runs left, when none of it is in use."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SapgganError(f"{folder}: another run is writing here; wait for it, or name yours: --run") from None
+        yield
         for stale in folder.rglob(".*.partial*"):
             if stale.is_file():
                 stale.unlink()
-        yield lock.fileno()

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import pickle
-import platform
 import signal
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sapggan_lib import cluster
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import atomic_path, write_json
@@ -29,7 +29,6 @@ SHARD = 32             # files; a killed run repeats at most these, per worker
 CPU_SECONDS = 10       # for one file, in its process; a large JPEG 2000 takes about one
 WALL_SECONDS = 60      # for one file, storage included
 MEMORY = 6 << 30       # address space of a child process, in bytes
-DASK_TIMEOUT = 15      # seconds to wait for a scheduler
 CHILD = ("-m", "sapggan_lib.worker")
 
 
@@ -144,10 +143,7 @@ def run_shard(job: Job, guard: Guard | None = None) -> int:
     """Do one shard and return its number; at once where it is done already. Raises `SapgganError` on a full disk."""
     if job.rows_file.exists():
         return job.number
-    for folder in (Path(job.source), job.work):
-        if not folder.is_dir():
-            raise SapgganError(f"{folder}: not there on {platform.node()}; source and store must be on storage that "
-                               "every worker sees under the same path")
+    cluster.require_shared(Path(job.source), job.work)
     if guard is None:
         with Guard() as guard:
             return run_shard(job, guard)
@@ -196,17 +192,9 @@ def run_local(jobs: Sequence[Job], workers: int, done: Callable[[int], Any]) -> 
 
 def run_dask(jobs: Sequence[Job], scheduler: str, done: Callable[[int], Any]) -> None:
     """Run the jobs on a Dask cluster; a job whose worker is lost runs again elsewhere."""
-    try:
-        from distributed import Client, KilledWorker, as_completed
-    except ImportError:
-        raise SapgganError("--scheduler needs Dask distributed: pip install 'sapggan[cluster]'") from None
-    try:
-        client = Client(scheduler, timeout=DASK_TIMEOUT, set_as_default=False)
-    except (OSError, TimeoutError, ValueError):
-        raise SapgganError(f'{scheduler}: no Dask scheduler answers; start one with "dask scheduler"') from None
-    with client:
-        if not client.scheduler_info()["workers"]:
-            raise SapgganError(f'{scheduler}: no workers; start some with "dask worker {scheduler} --nthreads 1"')
+    with cluster.connect(scheduler) as client:
+        from distributed import KilledWorker, as_completed
+
         futures = client.map(run_shard, jobs, pure=False, retries=3)
         try:
             for future in as_completed(futures, loop=client.loop):

@@ -1,5 +1,8 @@
 """Notebooks small enough to run in a test, and the project folders around them."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -36,3 +39,50 @@ def make_project(root: Path, monkeypatch, profile: str = "all: {seed: 3}\n") -> 
     (root / "papermill_runs" / "profiles").mkdir(parents=True)
     (root / "papermill_runs" / "profiles" / "smoke.yml").write_text(profile)
     return root / "notebooks"
+
+
+COMMAND = """
+import sys
+import subprocess
+import sys
+import time
+from pathlib import Path
+from sapggan_lib import cli, notebook, plan
+root = Path(sys.argv[1])
+plan.NOTEBOOKS = notebook.NOTEBOOKS = root / "notebooks"
+plan.RUNS = notebook.RUNS = root / "papermill_runs"
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def start_command(root: Path, *arguments: str) -> subprocess.Popen:
+    """The `sapggan` command in its own process, on the project below `root`."""
+    return subprocess.Popen([sys.executable, "-c", COMMAND, str(root), *arguments], cwd=notebook.ROOT,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def diary_code(root: Path, name: str, wait: bool = False) -> list[str]:
+    """Cells that note in `root`/diary when the notebook begins and ends, and by which process's child's child.
+
+    With `wait` it waits in between, until `root`/go exists.
+    """
+    return [
+        start_code(root / "notebooks", name),
+        f"import os, time, psutil\nroot = Path({str(root)!r})\ndef note(word):\n"
+        f"    with (root / 'diary').open('a') as diary:\n"
+        f"        diary.write(f'{name[:2]} {{word}} {{psutil.Process().parents()[1].pid}}\\n')\nnote('begins')",
+        f"limit = time.monotonic() + {300 * wait}  # also when the test has failed meanwhile\n"
+        "while time.monotonic() < limit and not (root / 'go').exists(): time.sleep(0.05)",
+        "note('ends')\nnb.result({'seed': seed}, 'seed')\nnb.finish()",
+    ]
+
+
+def read_diary(root: Path, until: str = "") -> list[list[str]]:
+    """`[number, word, process]` of each line; first waits for a line that starts with `until`."""
+    limit = time.monotonic() + 300
+    while True:
+        lines = (root / "diary").read_text().splitlines() if (root / "diary").exists() else []
+        if not until or any(line.startswith(until) for line in lines):
+            return [line.split() for line in lines]
+        assert time.monotonic() < limit, f'no "{until}" in {lines}'
+        time.sleep(0.05)

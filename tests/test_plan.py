@@ -80,7 +80,7 @@ def test_a_parameters_cell_without_types_is_refused_with_the_line(notebooks):
         load_profile("smoke")
 
 
-@pytest.mark.parametrize("name", ["smoke", "cpu", "gpu", "paper"])
+@pytest.mark.parametrize("name", ["smoke", "workshop", "cpu", "gpu", "paper"])
 def test_every_profile_of_the_project_is_valid_and_its_widths_fit_its_size(name):
     for parameters in load_profile(name).values():
         if parameters.get("widths"):

@@ -6,7 +6,7 @@ import pytest
 
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.plan import plan
-from sapggan_lib.runs import run
+from sapggan_lib.runs import _show_progress, run
 from tests.small_notebooks import make_project, start_code, write_notebook
 
 
@@ -72,3 +72,18 @@ def test_two_runs_do_not_write_into_one_folder(notebooks, tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(SapgganError, match="another run is writing here"):
             run(plan([], "smoke"), tmp_path / "run", "smoke")
+
+
+def test_progress_lines_of_a_log_are_shown_once_whole_and_again_when_it_starts_anew(tmp_path, capsys):
+    log, seen = tmp_path / "01_first.log", {"01_first": 0}
+
+    def shown(text):
+        log.write_text(text)
+        _show_progress(log, "01", seen)
+        return capsys.readouterr().out.splitlines()
+
+    _show_progress(log, "01", seen)  # not there yet
+    first = shown("a warning\npreprocess: 1/3 files, 2 files/s\npreprocess: 2/3 fi")
+    assert first == ["01 | preprocess: 1/3 files, 2 files/s"]
+    assert shown(log.read_text() + "les, 2 files/s\n") == ["01 | preprocess: 2/3 files, 2 files/s"]
+    assert shown("train: 1/9 images, 1 images/s\n") == ["01 | train: 1/9 images, 1 images/s"]

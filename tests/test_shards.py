@@ -15,7 +15,7 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from sapggan_lib import shards
+from sapggan_lib import cluster, shards
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.phantom import Shot, phantom_dataset, phantom_image
@@ -133,8 +133,8 @@ def test_dask_with_a_killed_worker_gives_the_same_bytes(phantoms, undisturbed, t
     from distributed import LocalCluster
 
     out = tmp_path / "store"
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
-        victim = next(iter(cluster.workers.values())).pid
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as machines:
+        victim = next(iter(machines.workers.values())).pid
 
         def kill_half_way() -> None:
             while len(list(out.glob(".work/*/*.json"))) < 2 and not (out / "store.json").exists():
@@ -143,7 +143,7 @@ def test_dask_with_a_killed_worker_gives_the_same_bytes(phantoms, undisturbed, t
 
         killer = threading.Thread(target=kill_half_way)
         killer.start()
-        preprocess(phantoms, out, SMALL, scheduler=cluster.scheduler_address)
+        preprocess(phantoms, out, SMALL, scheduler=machines.scheduler_address)
         killer.join()
     assert contents(out) == undisturbed
 
@@ -151,7 +151,7 @@ def test_dask_with_a_killed_worker_gives_the_same_bytes(phantoms, undisturbed, t
 @pytest.mark.parametrize(("address", "message"), [("tcp://127.0.0.1:9", "no Dask scheduler answers"),
                                                   ("nonsense", "no Dask scheduler answers")])
 def test_a_scheduler_that_is_not_there_is_one_line(phantoms, tmp_path, monkeypatch, address, message):
-    monkeypatch.setattr(shards, "DASK_TIMEOUT", 1)
+    monkeypatch.setattr(cluster, "TIMEOUT", 1)
     with pytest.raises(SapgganError, match=message):
         preprocess(phantoms, tmp_path / "store", SMALL, scheduler=address)
 

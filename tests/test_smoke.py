@@ -1,10 +1,13 @@
 """The whole way, as a newcomer goes it: all notebooks, from synthetic DICOM to the report."""
 
 import json
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from sapggan_lib import runs
 from sapggan_lib.plan import plan
 from sapggan_lib.runs import run
 
@@ -26,6 +29,15 @@ def test_every_notebook_leaves_its_page_figures_and_record(finished_run):
             assert (finished_run / "figures" / figure).exists()
             assert (finished_run / "figures" / figure).with_suffix(".pdf").exists()
     assert record["notebooks"]["04_model_comparison"]["data"]["images"] > 50
+
+
+def test_a_rerun_with_nothing_changed_runs_nothing(finished_run, monkeypatch):
+    monkeypatch.setattr(runs, "_executor", lambda *_: pytest.fail("a notebook ran"))
+    before = {path: path.stat().st_mtime_ns for path in finished_run.glob("[0-9]*")}
+    jobs = plan([], "smoke", {"n_phantom": 120})
+    run(jobs, finished_run, "smoke")
+    assert json.loads((finished_run / "record.json").read_text())["outcomes"] == {job.name: "unchanged" for job in jobs}
+    assert before == {path: path.stat().st_mtime_ns for path in finished_run.glob("[0-9]*")} and len(before) == 14
 
 
 def test_the_scores_are_measured_and_carry_interval_and_floor(finished_run):
@@ -51,6 +63,27 @@ def test_figures_hold_ink(finished_run):
     for path in (finished_run / "figures").glob("*.png"):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert np.ptp(image) > 200, path
+
+
+def test_the_same_seed_gives_the_same_tables(tmp_path):
+    small = {"n_phantom": 40, "size": 16, "samples": 8, "05.floor_sizes": [4, 8], "04.models": ["dcgan", "sapggan"],
+             "04.widths": [8, 8, 8], "04.epochs": [1, 2]}  # fmt: skip
+
+    def tables(folder):
+        run(plan(["05"], "smoke", small), folder, "smoke")
+        found = {}
+        for path in sorted((folder / "results").glob("*")):
+            if path.suffix == ".csv":
+                table = pd.read_csv(path)
+                times = [name for name in table if name == "hours" or name.startswith("seconds")]
+                found[path.name] = table.drop(columns=times).to_csv()
+            elif "hours" not in path.name:
+                found[path.name] = re.sub(r'"hours": [^,]*', "", path.read_text())
+        return found
+
+    first, second = (tables(tmp_path / name) for name in ("first", "second"))
+    assert first == second
+    assert {"04_scores.json", "05_metrics.json", "05_table_1.csv", "05_table_1.tex"} <= first.keys()
 
 
 def figures_of_own_images(root, brightness, publishable):

@@ -1,0 +1,92 @@
+"""Notebooks on a Dask cluster: a real scheduler and two workers, as processes of this machine."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from sapggan_lib import cluster
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.notebook import ROOT
+from sapggan_lib.plan import plan
+from sapggan_lib.runs import run
+from tests.small_notebooks import diary_code, make_project, read_diary, start_command, write_notebook
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    folder = make_project(tmp_path, monkeypatch)
+    for name, needs in (("01_first", ()), ("02_second", ("01",))):
+        write_notebook(folder / f"{name}.ipynb", diary_code(tmp_path, name, wait=name == "01_first"), needs=needs)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """The address of a scheduler with two workers of one GPU slot each."""
+    folder = tmp_path_factory.mktemp("dask")
+    file = ["--scheduler-file", str(folder / "scheduler.json")]
+    worker = ["worker", *file, "--nthreads", "1", "--no-nanny", "--no-dashboard", "--resources", "GPU=1"]
+    where = os.environ | {"PYTHONPATH": str(ROOT)}
+    commands = (["scheduler", *file, "--port", "0", "--no-dashboard"], worker, worker)
+    processes = [subprocess.Popen([sys.executable, "-m", "dask", *command], env=where, cwd=folder,
+                                  stderr=subprocess.DEVNULL) for command in commands]
+    limit = time.monotonic() + 300
+    while not (folder / "scheduler.json").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    address = json.loads((folder / "scheduler.json").read_text())["address"]
+    with cluster.connect(address) as client:
+        client.wait_for_workers(2, timeout=300)
+    yield address
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_a_run_whose_submitter_is_killed_leaves_no_notebook_running(notebooks, tmp_path, scheduler):
+    submitter = start_command(tmp_path, "run", "01", "--run", "one", "--scheduler", scheduler)
+    read_diary(tmp_path, until="01 begins")
+    submitter.kill()
+    submitter.wait()
+    with (tmp_path / "papermill_runs" / "one" / "logs" / "01_first.log").open("a") as log:
+        limit = time.monotonic() + 300
+        while True:  # the notebook holds this lock while it lives
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                assert time.monotonic() < limit
+                time.sleep(0.1)
+    assert [line[:2] for line in read_diary(tmp_path)] == [["01", "begins"]]
+
+
+def test_a_lost_worker_means_another_try_and_never_two_at_once(notebooks, tmp_path, scheduler):
+    with cluster.connect(scheduler) as client:
+        assert cluster.slots(client) == {"GPU": 1}
+
+    def lose_a_worker():
+        os.kill(int(read_diary(tmp_path, until="01 begins")[0][2]), signal.SIGKILL)
+        (tmp_path / "go").touch()
+
+    thief = threading.Thread(target=lose_a_worker)
+    thief.start()
+    run(plan([], "smoke"), tmp_path / "run", "smoke", scheduler=scheduler)
+    thief.join()
+    assert [line[:2] for line in read_diary(tmp_path)] == [
+        ["01", "begins"], ["01", "ends"], ["01", "begins"], ["01", "ends"], ["02", "begins"], ["02", "ends"]
+    ]  # fmt: skip
+    outcomes = json.loads((tmp_path / "run" / "record.json").read_text())["outcomes"]
+    assert all(outcome.startswith("done") for outcome in outcomes.values()) and len(outcomes) == 2
+
+
+def test_a_worker_without_the_storage_says_so(tmp_path):
+    with pytest.raises(SapgganError, match="must be on storage that every worker sees"):
+        cluster.require_shared(tmp_path, tmp_path / "elsewhere")
+    assert cluster.wanted()
