@@ -19,8 +19,7 @@ from sapggan_lib.config import ModelConfig, PreprocessConfig, TrainConfig, from_
 from sapggan_lib.evaluation import Features, Score
 from sapggan_lib.files import write_json
 from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import generate, to_uint8
-from sapggan_lib.models.files import latents
+from sapggan_lib.models import generate
 from sapggan_lib.notebook import Notebook
 from sapggan_lib.store import Store, open_store, write_store
 from sapggan_lib.training import train
@@ -154,33 +153,6 @@ def loss_shapes(losses: Sequence[str], logits: Tensor, side: str) -> dict[str, n
         return float(LOSSES[name].generator(zero, logit[None]))
 
     return {name: np.array([value(name, logit) for logit in logits]) for name in losses}
-
-
-def sample_pyramid(generator: nn.Module, seed: int = 0) -> list[np.ndarray]:
-    """One sample at every scale that the generator makes, smallest first: uint8 [r, r] or [r, r, 3]."""
-    with torch.no_grad():
-        return [to_uint8(image)[0].squeeze(-1) if image.shape[1] == 1 else to_uint8(image)[0]
-                for image in generator(latents(1, generator.latent, seed))]  # type: ignore[arg-type]
-
-
-def latent_walk(generator: nn.Module, seed: int = 0, steps: int = 8) -> np.ndarray:
-    """Images along the great circle between two latent vectors, uint8 `[steps, H, W]` or `[steps, H, W, 3]`."""
-    start, end = latents(2, generator.latent, seed)  # type: ignore[arg-type]
-    angle = torch.arccos(torch.cosine_similarity(start, end, dim=0))
-    t = torch.linspace(0, 1, steps)[:, None]
-    walk = (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
-    with torch.no_grad():
-        images = to_uint8(generator(walk)[-1])
-    return images[..., 0] if images.shape[-1] == 1 else images
-
-
-def closest_pair(images: np.ndarray) -> tuple[int, int, float]:
-    """The two most similar of `images` `[N, H, W]`, and their mean absolute difference in gray levels."""
-    flat = images.reshape(len(images), -1).astype(np.float32)
-    distances = np.abs(flat[:, None] - flat[None]).mean(-1)
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.unravel_index(distances.argmin(), distances.shape)
-    return int(first), int(second), round(float(distances.min()), 2)
 
 
 def compare(

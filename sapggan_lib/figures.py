@@ -235,3 +235,31 @@ def plot_architecture(ax: Axes, table: Any) -> Axes:
     ax.set(xlim=(-0.2, 9.2), ylim=(-0.4, rows + 0.8))
     ax.set_axis_off()
     return ax
+
+
+def plot_gated_maps(
+    ax: Axes,
+    before: np.ndarray,                   # feature maps [C, r, r]
+    after: np.ndarray,                    # the same, each times its gate
+    images: Sequence[np.ndarray] = (),    # up to two uint8 images to stand left of the two rows
+    titles: Sequence[str] = (),           # of the images
+    shown: int = 3,
+) -> Axes:
+    """The `shown` most and least gated feature maps of one image: before their SE gate above, after it below.
+
+    Middle gray is 0. A map keeps its own scale in both rows, so a gate shows as contrast lost.
+    """
+    peak = np.abs(before).max((1, 2)).clip(1e-12)
+    gates = np.abs(after).max((1, 2)) / peak
+    order = np.argsort(-gates)
+    chosen = [*order[:shown], *order[-shown:]]
+    cells, labels = [], []
+    for row, maps in enumerate((before, after)):
+        cells += list(images[row : row + 1])
+        labels += list(titles[row : row + 1])
+        cells += [(127.5 * (1 + maps[index] / peak[index])).astype(np.uint8) for index in chosen]
+        labels += [f"times {gates[index]:.2f}" if row else f"map {index}" for index in chosen]
+    plot_images(ax, cells, columns=len(cells) // 2, labels=labels, side=128)
+    for text in ax.texts:
+        text.set_fontsize("x-small")  # two rows: a larger label would reach into the row above
+    return ax

@@ -5,7 +5,6 @@ import torch
 from sapggan_lib import evaluation, experiments
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.evaluation import Features
-from sapggan_lib.models import build_generator, generate
 from sapggan_lib.phantom import write_phantoms
 from sapggan_lib.store import write_store
 
@@ -124,20 +123,3 @@ def test_loss_shapes_are_the_losses_by_hand():
     logits = torch.tensor([-2.0, 0.0, 2.0])
     assert experiments.loss_shapes(["hinge"], logits, "discriminator")["hinge"].tolist() == [4, 2, 1]
     assert experiments.loss_shapes(["hinge"], logits, "generator")["hinge"].tolist() == [2, 0, -2]
-
-
-def test_a_walk_begins_and_ends_at_samples_and_a_pyramid_ends_at_one():
-    torch.manual_seed(0)
-    generator = build_generator("sapggan", resolution=16, widths=(8, 8, 8), latent=8).eval()
-    walk, ends = experiments.latent_walk(generator, seed=3, steps=5), generate(generator, 2, seed=3)
-    assert walk.shape == (5, 16, 16)
-    assert np.abs(walk[[0, -1]].astype(int) - ends).max() <= 1  # normalised to the sphere: rounding alone
-    scales = experiments.sample_pyramid(generator, seed=3)
-    assert [scale.shape for scale in scales] == [(4, 4), (8, 8), (16, 16)]
-    np.testing.assert_array_equal(scales[-1], ends[0])
-
-
-def test_the_closest_pair_is_found():
-    stack = images(5)
-    stack[3] = stack[1] // 2 * 2
-    assert experiments.closest_pair(stack)[:2] == (1, 3)

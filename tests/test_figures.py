@@ -97,3 +97,11 @@ def test_saving_a_figure_twice_gives_the_same_bytes(ax, tmp_path):
     first = [path.read_bytes() for path in figures.save_figure(ax.figure, tmp_path, "a")]
     second = [path.read_bytes() for path in figures.save_figure(ax.figure, tmp_path, "b")]
     assert first == second and (tmp_path / "a.png").exists() and (tmp_path / "a.pdf").exists()
+
+
+def test_gated_maps_keep_their_scale_so_that_a_gate_is_contrast_lost(ax):
+    before = np.stack([np.full((8, 8), value) for value in (1.0, -2.0)])
+    figures.plot_gated_maps(ax, before, before * np.array([0.25, 0.75])[:, None, None], shown=1)
+    assert [text.get_text() for text in ax.texts] == ["map 1", "map 0", "times 0.75", "times 0.25"]
+    canvas = np.asarray(ax.images[0].get_array())
+    assert [canvas[80, 60], canvas[80, 200], canvas[226, 60], canvas[226, 200]] == [0, 255, 31, 159]
