@@ -75,7 +75,8 @@ def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> ipywi
         functools.partial(draw_preprocessing, pixels=pixels, config=config),
         (11, 3),
         window=ipywidgets.FloatRangeSlider(
-            value=(0, 100), step=0.5, description="window (percentiles)", continuous_update=False
+            value=(0, 100), step=0.5, description="window (percentiles)", continuous_update=False,
+            readout_format=".1f", layout=ipywidgets.Layout(width="26em"),
         ),
         clip_limit=slider(value=config.clip_limit, max=max(10, config.clip_limit), step=0.5, description="clip limit"),
         tiles=ipywidgets.IntSlider(
@@ -172,7 +173,7 @@ def play(images: Sequence[np.ndarray], answers: Sequence[bool]) -> ipywidgets.VB
 
 
 def _seed(value: int, description: str = "seed") -> ipywidgets.BoundedIntText:
-    layout = ipywidgets.Layout(width="11em")
+    layout = ipywidgets.Layout(width=f"{6 + len(description) // 2}em")
     return ipywidgets.BoundedIntText(value=value, min=0, max=9999, description=description, layout=layout)
 
 
