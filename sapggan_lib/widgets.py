@@ -43,7 +43,7 @@ def explore(
     """
     if os.environ.get(HEADLESS_VARIABLE):
         return None
-    shown = ipywidgets.Image(format="png", layout=ipywidgets.Layout(max_width="100%"))
+    shown = _image(size)
     for control in controls.values():
         control.style.description_width = "initial"
 
@@ -147,7 +147,7 @@ def play(images: Sequence[np.ndarray], answers: Sequence[bool]) -> ipywidgets.VB
         return None
     guesses: list[bool] = []
     message = ipywidgets.HTML()
-    shown = ipywidgets.Image(format="png")
+    shown = _image((3.2, 3.2))
     buttons = [ipywidgets.Button(description=text) for text in ("real", "generated", "play again")]
 
     def update() -> None:
@@ -170,6 +170,12 @@ def play(images: Sequence[np.ndarray], answers: Sequence[bool]) -> ipywidgets.VB
         button.on_click(press)
     update()
     return ipywidgets.VBox([message, shown, ipywidgets.Box(buttons, layout=ROW)])
+
+
+def _image(size: tuple[float, float]) -> ipywidgets.Image:
+    """An image widget for a `picture` of that size; without a width a box would stretch it to its own."""
+    layout = ipywidgets.Layout(width=f"{100 * size[0]:.0f}px", max_width="100%", align_self="flex-start")
+    return ipywidgets.Image(format="png", layout=layout)
 
 
 def _seed(value: int, description: str = "seed") -> ipywidgets.BoundedIntText:

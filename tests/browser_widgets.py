@@ -23,7 +23,7 @@ SETTINGS = {
     "notebook-extension/tracker": '{"windowingMode": "none"}',  # cells out of sight stay in the page
     "apputils-extension/notification": '{"fetchNews": "false", "checkForUpdates": false}',
 }
-SLIDERS = {"01": ["window", "clip limit", "tiles", "crop"], "02": ["scale"], "06": ["position", "scale"]}
+SLIDERS = {"01": ["window", "clip limit", "tiles per side", "crop"], "02": ["scale"], "06": ["position", "scale"]}
 MINUTES = 10  # for a notebook
 KERNEL_READY = """async () => {
     const context = window.jupyterapp.shell.currentWidget.sessionContext;
@@ -114,8 +114,7 @@ def move_sliders(page, number: str, screenshots: Path) -> None:
     for label in SLIDERS[number]:
         slider = explorer.locator(".widget-inline-hbox", has_text=label)
         slider.locator(".noUi-handle").first.focus()
-        for _ in range(4):  # the first percentiles of an image may all be black air
-            page.keyboard.press("PageUp" if label in ("window", "position") else "ArrowLeft")
+        page.keyboard.press("ArrowRight" if label == "window" else "ArrowLeft")  # one step: one new picture
         shown = wait_for_change(image, shown, f"{number}, {label}")
         print(f"{number}: {label} changes the picture")
     page.screenshot(path=screenshots / f"{number}_page.png")
@@ -154,17 +153,18 @@ def main(screenshots: Path, numbers: list[str]) -> None:
     shutil.rmtree(RUN, ignore_errors=True)  # of the last time: work that is done shows no progress
     with tempfile.TemporaryDirectory() as folder, jupyterlab(Path(folder)) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
         for number in numbers:
             name = next(NOTEBOOKS.glob(f"{number}_*.ipynb")).stem
-            page.goto(f"{address}/tree/{name}.ipynb", wait_until="domcontentloaded")
+            page = browser.new_page(viewport={"width": 1400, "height": 1000})
+            page.goto(f"{address}/workspaces/{number}/tree/{name}.ipynb", wait_until="domcontentloaded")
             page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=120_000)
+            page.wait_for_function(f"window.jupyterapp.shell.currentWidget?.context?.path == '{name}.ipynb'")
             page.evaluate(KERNEL_READY)
             run_all(page, name, screenshots)
             move_sliders(page, number, screenshots)
             if number == "06":
                 play_quiz(page, screenshots)
-            page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+            page.close()
         browser.close()
     print(f"all well; screenshots in {screenshots}")
 

@@ -94,6 +94,7 @@ def test_the_quiz_counts_answers_says_what_was_wrong_and_starts_again(generator)
     message, shown, row = widgets.play(images, [True, False]).children
     real, generated, again = row.children
     first = shown.value
+    assert shown.layout.width == "320px"  # a box would stretch it, and push the buttons off the screen
     assert message.value == "2 images: real or generated?"
     real.click()
     assert message.value == "Right: image 1 was real. 1 of 1 right." and shown.value != first
