@@ -130,15 +130,14 @@ def explore_walk(generator: nn.Module) -> ipywidgets.VBox | None:
 
 def quiz_result(answers: Sequence[bool], guesses: Sequence[bool]) -> str:
     """What the quiz says after `guesses`, of which there may be fewer than `answers` so far. True stands for real."""
-    right = sum(answer == guess for answer, guess in zip(answers, guesses, strict=False))
-    text = f"{right} of {len(guesses)} right"
     if not guesses:
         return f"{len(answers)} images: real or generated?"
-    if len(guesses) == len(answers):
-        return f"{text}. Guessing gets {len(answers) / 2:g} on average: the nearer to it, the better the generator."
-    last = len(guesses) - 1
-    mark = "Right" if answers[last] == guesses[last] else "Wrong"
-    return f"{mark}: image {last + 1} was {'real' if answers[last] else 'generated'}. {text}."
+    right = [answer == guess for answer, guess in zip(answers, guesses, strict=False)]
+    kind = "real" if answers[len(guesses) - 1] else "generated"
+    text = f"{'Right' if right[-1] else 'Wrong'}: image {len(guesses)} was {kind}. {sum(right)} of {len(right)} right."
+    if len(guesses) < len(answers):
+        return text
+    return f"{text} Guessing gets {len(answers) / 2:g} on average: the nearer to it, the better the generator."
 
 
 def play(images: Sequence[np.ndarray], answers: Sequence[bool]) -> ipywidgets.VBox | None:

@@ -99,10 +99,11 @@ def test_the_quiz_counts_answers_says_what_was_wrong_and_starts_again(generator)
     real.click()
     assert message.value == "Right: image 1 was real. 1 of 1 right." and shown.value != first
     real.click()
-    assert message.value.startswith("1 of 2 right. Guessing gets 1 on average")
+    over = "Wrong: image 2 was generated. 1 of 2 right. Guessing gets 1 on average"
+    assert message.value.startswith(over)
     assert real.disabled and generated.disabled
     real.click()
-    assert message.value.startswith("1 of 2 right")
+    assert message.value.startswith(over)
     again.click()
     assert message.value == "2 images: real or generated?" and shown.value == first and not real.disabled
     generated.click()
