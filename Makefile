@@ -2,14 +2,16 @@
 # make test        set up everything, lint, type-check, run all tests
 # make lab         JupyterLab on the notebooks
 # make fuzz        20,000 damaged DICOM files through preprocessing
+# make browser     the notebooks' widgets in a headless Chromium, which must be installed; SCREENSHOTS= names the folder
 # Each sets up .venv first when it is missing or older than the lock. PYTHON= names the interpreter, VENV= the folder.
 
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROFILE ?= smoke
+SCREENSHOTS ?= build/screenshots
 
-.PHONY: help setup reproduce test lint fuzz lab lock clean-venv
+.PHONY: help setup reproduce test lint fuzz browser lab lock clean-venv
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +37,10 @@ test: lint
 
 fuzz: setup
 	$(BIN)/python -m tests.fuzz_dicom 20000
+
+browser: setup
+	$(BIN)/python -m pip install -q playwright
+	$(BIN)/python -m tests.browser_widgets $(SCREENSHOTS)
 
 lab: setup
 	$(BIN)/jupyter lab notebooks

@@ -3,12 +3,11 @@
 import contextlib
 import io
 import json
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,14 +20,10 @@ from sapggan_lib.errors import SapgganError
 from sapggan_lib.evaluation import Score
 from sapggan_lib.files import write_json
 from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import generate, to_uint8
-from sapggan_lib.models.files import latents
+from sapggan_lib.models import generate
 from sapggan_lib.notebook import Notebook
 from sapggan_lib.store import Store
 from sapggan_lib.training import train
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def split_images(store: Store, held_out: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -112,56 +107,6 @@ def attention_variants(
     return variants
 
 
-def over_seeds(scores: Sequence[Score]) -> list[Score]:
-    """Scores of trainings labelled "group, seed N" as one score per group and kimg: the mean over seeds.
-
-    The interval is the 95 % one of that mean by Student's t over the seeds: wide for few seeds, as it should be.
-    """
-    from scipy.special import stdtrit
-
-    groups: dict[tuple[str, float], list[Score]] = {}
-    for score in scores:
-        groups.setdefault((score.method.split(",")[0], score.kimg or 0.0), []).append(score)
-    means = []
-    for (method, _), rows in groups.items():
-        values = np.array([row.value for row in rows])
-        width = stdtrit(len(rows) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else None
-        low, high = (values.mean() - width, values.mean() + width) if width is not None else (None, None)
-        hours = float(np.mean([row.hours or 0.0 for row in rows]))
-        means.append(replace(rows[0], method=method, value=float(values.mean()), low=low, high=high, hours=hours))
-    return means
-
-
-def stability(scores: Sequence[Score]) -> "pd.DataFrame":
-    """How steadily each group of trainings learned; `scores` as in `over_seeds`.
-
-    `mean` and `spread` (range) of the last score over the seeds, and `worst rise`: how many times higher than its
-    lowest score so far any training ever rose (1: it never did).
-    """
-    import pandas as pd
-
-    rises: dict[str, float] = {}
-    for label in dict.fromkeys(score.method for score in scores):
-        rows = sorted((score for score in scores if score.method == label), key=lambda score: score.kimg or 0)
-        values = np.array([row.value for row in rows])
-        group = label.split(",")[0]
-        rises[group] = max(rises.get(group, 1.0), float((values / np.minimum.accumulate(values)).max()))
-    rows_of_table = [
-        {"group": group, "mean": np.mean(values), "spread": np.ptp(values), "worst rise": rises[group]}
-        for group, values in final_by_group(scores).items()
-    ]
-    return pd.DataFrame(rows_of_table).round(2)
-
-
-def final_by_group(scores: Sequence[Score]) -> dict[str, list[float]]:
-    """The last score of each training, grouped by what stands before the comma of its label."""
-    last = {score.method: score.value for score in sorted(scores, key=lambda score: score.kimg or 0)}
-    groups: dict[str, list[float]] = {}
-    for label in dict.fromkeys(score.method for score in scores):
-        groups.setdefault(label.split(",")[0], []).append(last[label])
-    return groups
-
-
 def progress_of(folder: Path, steps: int = 8) -> tuple[list[float], list[np.ndarray]]:
     """One sample of a training as it went on: kimg, and uint8 `[H, W]` or `[H, W, 3]`, at up to `steps` points.
 
@@ -187,33 +132,6 @@ def loss_shapes(losses: Sequence[str], logits: Tensor, side: str) -> dict[str, n
         return float(LOSSES[name].generator(zero, logit[None]))
 
     return {name: np.array([value(name, logit) for logit in logits]) for name in losses}
-
-
-def sample_pyramid(generator: nn.Module, seed: int = 0) -> list[np.ndarray]:
-    """One sample at every scale that the generator makes, smallest first: uint8 [r, r] or [r, r, 3]."""
-    with torch.no_grad():
-        return [to_uint8(image)[0].squeeze(-1) if image.shape[1] == 1 else to_uint8(image)[0]
-                for image in generator(latents(1, generator.latent, seed))]  # type: ignore[arg-type]
-
-
-def latent_walk(generator: nn.Module, seed: int = 0, steps: int = 8) -> np.ndarray:
-    """Images along the great circle between two latent vectors, uint8 `[steps, H, W]` or `[steps, H, W, 3]`."""
-    start, end = latents(2, generator.latent, seed)  # type: ignore[arg-type]
-    angle = torch.arccos(torch.cosine_similarity(start, end, dim=0))
-    t = torch.linspace(0, 1, steps)[:, None]
-    walk = (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
-    with torch.no_grad():
-        images = to_uint8(generator(walk)[-1])
-    return images[..., 0] if images.shape[-1] == 1 else images
-
-
-def closest_pair(images: np.ndarray) -> tuple[int, int, float]:
-    """The two most similar of `images` `[N, H, W]`, and their mean absolute difference in gray levels."""
-    flat = images.reshape(len(images), -1).astype(np.float32)
-    distances = np.abs(flat[:, None] - flat[None]).mean(-1)
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.unravel_index(distances.argmin(), distances.shape)
-    return int(first), int(second), round(float(distances.min()), 2)
 
 
 def compare(
@@ -286,20 +204,6 @@ def compare_at_equal_time(
     taken = [score for score in scores if score.method not in longer]
     labels = list(variants)
     return sorted(taken + compare(longer, images, folder, **options), key=lambda score: labels.index(score.method))
-
-
-def at_equal_hours(scores: Sequence[Score], parts: Sequence[float] = (0.25, 0.5, 0.75, 1.0)) -> list[Score]:
-    """Each method's latest score at or before `parts` of the hours that all methods had; `hours` becomes that time."""
-    methods = list(dict.fromkeys(score.method for score in scores))
-    shared = min(max(score.hours or 0.0 for score in scores if score.method == method) for method in methods)
-    found = []
-    for method in methods:
-        for part in parts:
-            made = [s for s in scores if s.method == method and (s.hours or 0.0) <= part * shared * (1 + 1e-9)]
-            if made:
-                latest = max(made, key=lambda score: score.hours or 0.0)
-                found.append(replace(latest, hours=round(part * shared, 5)))
-    return found
 
 
 def scores_of_run(

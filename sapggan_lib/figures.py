@@ -9,7 +9,6 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from sapggan_lib.files import atomic_path
 
@@ -109,59 +108,10 @@ def plot_counts(ax: Axes, counts: Mapping[str, int], highlight: str = "") -> Axe
     return ax
 
 
-def plot_losses(ax: Axes, log: Sequence[Mapping[str, Any]]) -> Axes:
-    """Losses of both networks over thousands of images shown. `log`: rows of a training run's log.jsonl."""
-    rows = [row for row in log if "loss_d" in row]
-    kimg = [row["kimg"] for row in rows]
-    ax.plot(kimg, [row["loss_d"] for row in rows], label="discriminator")
-    ax.plot(kimg, [row["loss_g"] for row in rows], label="generator", linestyle="--")
-    ax.set(xlabel="kimg", ylabel="loss")
-    ax.legend()
-    return ax
-
-
-def plot_frechet_curves(ax: Axes, scores: Sequence[Any], metric: str = "FD", by: str = "epoch") -> Axes:
-    """Distance over `by` (epoch, kimg or hours), one line per method with its interval; the floor dotted.
-
-    `scores`: `evaluation.tables.Score`, lower is better; log scale, since distances fall by orders of magnitude.
-    """
-    methods = list(dict.fromkeys(score.method for score in scores))
-    for index, method in enumerate(methods):
-        rows = sorted((score for score in scores if score.method == method), key=lambda score: getattr(score, by))
-        x = [getattr(score, by) for score in rows]
-        colour = PALETTE[index % len(PALETTE)]
-        ax.plot(x, [score.value for score in rows], marker=MARKERS[index % len(MARKERS)], color=colour, label=method)
-        if all(score.low is not None for score in rows):
-            low, high = [score.low for score in rows], [score.high for score in rows]
-            ax.fill_between(x, low, high, color=colour, alpha=0.2, lw=0)
-    floors = [score.floor for score in scores if score.floor is not None]
-    if floors:
-        ax.axhline(float(np.mean(floors)), color="0.4", linestyle=":", label="real against real, same N")
-    ax.set(xlabel={"hours": "device hours"}.get(by, by), ylabel=metric, yscale="log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.yaxis.set_major_formatter("{x:g}")
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_locator(MaxNLocator(4))
-    ax.legend()
-    return ax
-
-
 def plot_pyramid(ax: Axes, pyramid: Sequence[np.ndarray]) -> Axes:
     """One sample at every scale, 4x4 first, each drawn at the same size. `pyramid`: uint8 [r, r] or [r, r, 3]."""
     labels = [f"{image.shape[0]}x{image.shape[1]}" for image in pyramid]
     return plot_images(ax, pyramid, columns=len(pyramid), labels=labels)
-
-
-def plot_floor(ax: Axes, floors: Mapping[int, Sequence[float]], metric: str = "FD") -> Axes:
-    """Distances between halves of the same real images, over the images per half; dots, and a line at the means."""
-    sizes = sorted(floors)
-    for size in sizes:
-        ax.plot([size] * len(floors[size]), floors[size], "o", color=PALETTE[0], alpha=0.6, mec="none")
-    ax.plot(sizes, [np.mean(floors[size]) for size in sizes], color=PALETTE[0])
-    ax.set(xlabel="images per side", ylabel=f"{metric}, real against real", xscale="log", ylim=(0, None))
-    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    ax.minorticks_off()
-    return ax
 
 
 def plot_by_resolution(ax: Axes, series: Mapping[str, Mapping[int, float]], ylabel: str) -> Axes:
@@ -183,16 +133,6 @@ def plot_loss_shapes(ax: Axes, shapes: Mapping[str, np.ndarray], logits: np.ndar
         ax.plot(logits, values, label=label, linestyle=styles[index % len(styles)], color=PALETTE[index])
     ax.set(xlabel=xlabel, ylabel="loss")
     ax.legend()
-    return ax
-
-
-def plot_groups(ax: Axes, groups: Mapping[str, Sequence[float]], ylabel: str) -> Axes:
-    """One dot for each value of a group, and a bar at their mean."""
-    for place, values in enumerate(groups.values()):
-        ax.plot([place] * len(values), values, "o", color=PALETTE[place % len(PALETTE)], alpha=0.7)
-        ax.hlines(np.mean(values), place - 0.25, place + 0.25, color=PALETTE[place % len(PALETTE)], lw=2)
-    ax.set_xticks(range(len(groups)), list(groups))
-    ax.set(ylabel=ylabel, xlim=(-0.6, len(groups) - 0.4))
     return ax
 
 
@@ -237,46 +177,29 @@ def plot_architecture(ax: Axes, table: Any) -> Axes:
     return ax
 
 
-def plot_seed_curves(ax: Axes, scores: Sequence[Any], ylabel: str = "FD") -> Axes:
-    """Distance over kimg, one colour per group: thin lines for the seeds, a thick one at their mean, the range shaded.
+def plot_gated_maps(
+    ax: Axes,
+    before: np.ndarray,                   # feature maps [C, r, r]
+    after: np.ndarray,                    # the same, each times its gate
+    images: Sequence[np.ndarray] = (),    # up to two uint8 images to stand left of the two rows
+    titles: Sequence[str] = (),           # of the images
+    shown: int = 3,
+) -> Axes:
+    """The `shown` most and least gated feature maps of one image: before their SE gate above, after it below.
 
-    `scores`: `evaluation.tables.Score` of trainings labelled "group, seed N", all scored at the same kimg.
+    Middle gray is 0. A map keeps its own scale in both rows, so a gate shows as contrast lost.
     """
-    groups = list(dict.fromkeys(score.method.split(",")[0] for score in scores))
-    for index, group in enumerate(groups):
-        colour, lines = PALETTE[index % len(PALETTE)], []
-        for label in dict.fromkeys(score.method for score in scores if score.method.split(",")[0] == group):
-            rows = sorted((score for score in scores if score.method == label), key=lambda score: score.kimg)
-            kimg, values = [row.kimg for row in rows], [row.value for row in rows]
-            lines.append(values)
-            ax.plot(kimg, values, color=colour, lw=0.8, alpha=0.6)
-        ax.plot(kimg, np.mean(lines, axis=0), color=colour, lw=2, marker=MARKERS[index % len(MARKERS)], label=group)
-        ax.fill_between(kimg, np.min(lines, axis=0), np.max(lines, axis=0), color=colour, alpha=0.15, lw=0)
-    ax.set(xlabel="kimg", ylabel=ylabel)
-    ax.legend()
-    return ax
-
-
-def plot_changes(ax: Axes, changes: Mapping[str, tuple[float, float, float]], metric: str = "FD") -> Axes:
-    """A dot with its interval for each change, the first one's value dotted. Values: (value, low, high)."""
-    names = list(changes)[::-1]
-    values = np.array([changes[name] for name in names])
-    errors = np.abs(values[:, 1:] - values[:, :1]).T
-    ax.errorbar(values[:, 0], range(len(names)), xerr=errors, fmt="o", color=PALETTE[0], capsize=2)
-    ax.axvline(changes[names[-1]][0], color="0.4", linestyle=":")
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel=metric, xscale="log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_locator(NullLocator())
-    return ax
-
-
-def plot_neighbours(ax: Axes, distances: Mapping[str, np.ndarray]) -> Axes:
-    """Cumulative distances to the nearest image of a set, one line per label. `distances`: label to `[N]`."""
-    for index, (label, values) in enumerate(distances.items()):
-        style = ["-", "--", ":"][index % 3]
-        ax.ecdf(values, label=label, color=PALETTE[index], linestyle=style)
-    ax.set(xlabel="distance to the nearest image (features)", ylabel="share of images", ylim=(0, 1))
-    ax.legend()
+    peak = np.abs(before).max((1, 2)).clip(1e-12)
+    gates = np.abs(after).max((1, 2)) / peak
+    order = np.argsort(-gates)
+    chosen = [*order[:shown], *order[-shown:]]
+    cells, labels = [], []
+    for row, maps in enumerate((before, after)):
+        cells += list(images[row : row + 1])
+        labels += list(titles[row : row + 1])
+        cells += [(127.5 * (1 + maps[index] / peak[index])).astype(np.uint8) for index in chosen]
+        labels += [f"times {gates[index]:.2f}" if row else f"map {index}" for index in chosen]
+    plot_images(ax, cells, columns=len(cells) // 2, labels=labels, side=128)
+    for text in ax.texts:
+        text.set_fontsize("x-small")  # two rows: a larger label would reach into the row above
     return ax

@@ -65,18 +65,25 @@ def gradient_norms(
     return norms
 
 
-@torch.no_grad()
 def attention_gates(generator: nn.Module, latents: Tensor) -> dict[int, np.ndarray]:
     """The SE gates of each generator block, values in (0, 1), `[N, C]` by resolution; empty without SE."""
-    gates: dict[int, np.ndarray] = {}
+    return {
+        resolution: (after.abs().mean((2, 3)) / before.abs().mean((2, 3)).clamp_min(1e-12)).float().cpu().numpy()
+        for resolution, (before, after) in excited_maps(generator, latents).items()
+    }
+
+
+@torch.no_grad()
+def excited_maps(generator: nn.Module, latents: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+    """Feature maps before and after each generator block's SE, `[N, C, r, r]` by resolution; empty without SE."""
+    maps: dict[int, tuple[Tensor, Tensor]] = {}
     handles = []
     for index, block in enumerate(generator.blocks):  # type: ignore[arg-type]
         for module in block.modules():
             if isinstance(module, SqueezeExcite):
 
                 def keep(_: nn.Module, inputs: tuple[Tensor], output: Tensor, resolution: int = 4 * 2**index) -> None:
-                    means = inputs[0].abs().mean((2, 3)).clamp_min(1e-12)
-                    gates[resolution] = (output.abs().mean((2, 3)) / means).float().cpu().numpy()
+                    maps[resolution] = (inputs[0], output)
 
                 handles.append(module.register_forward_hook(keep))
     try:
@@ -84,4 +91,4 @@ def attention_gates(generator: nn.Module, latents: Tensor) -> dict[int, np.ndarr
     finally:
         for handle in handles:
             handle.remove()
-    return gates
+    return maps

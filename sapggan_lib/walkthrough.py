@@ -1,14 +1,16 @@
 """Preprocessing step by step, for notebook 01: what was kept, what told the view, one file on its way."""
 
 import io
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sapggan_lib.config import PreprocessConfig
-from sapggan_lib.store import Store, open_store, write_store
+from sapggan_lib.store import IMAGE_FILES, Store, open_store, write_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,32 +51,60 @@ def header_views(path: Path | str) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=["view", "evidence"]).value_counts().rename("files").reset_index()
 
 
-def example_steps(path: Path, config: PreprocessConfig) -> dict[str, np.ndarray]:
-    """One input file after each step of preprocessing, uint8, in order: a DICOM file, a PNG or a JPEG."""
-    from sapggan_lib import preprocess
+def read_pixels(path: Path, side: int = 1024) -> np.ndarray:
+    """The image of a DICOM file, PNG or JPEG as a viewer shows it, shrunk to at most `side` so that it draws at once.
+
+    uint8 or uint16 `[H, W]`, or uint8 `[H, W, 3]`. Raises `SapgganError` when the file cannot be read.
+    """
+    import cv2
+
     from sapggan_lib.dicom import read_radiograph
     from sapggan_lib.image_files import read_image
+    from sapggan_lib.sources import is_image
 
     data = path.read_bytes()
-    pixels = read_image(io.BytesIO(data), path.name) if preprocess.is_image(data) else read_radiograph(path).pixels
-    after_clahe = preprocess.apply_clahe(pixels, config.clip_limit, config.tiles)
-    cropped = preprocess.random_crop(after_clahe, config.crop, preprocess.crop_generator(pixels, config.seed))
-    resized = preprocess.resize(cropped, config.size)
-    steps = {"as a viewer shows it": pixels, "CLAHE": after_clahe, "random crop": cropped, "resized": resized}
-    return {label: preprocess.to_uint8(image) for label, image in steps.items()}
+    pixels = read_image(io.BytesIO(data), path.name) if is_image(data) else read_radiograph(path).pixels
+    scale = min(1.0, side / max(pixels.shape[:2]))
+    return cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
 
 
-def reading_times(store: Store, folder: Path, n: int = 16) -> "pd.DataFrame":
-    """Seconds to open each store format and read `n` images from it, and the file's size in MB."""
+def preprocessing_steps(
+    pixels: np.ndarray,                          # uint8 or uint16 [H, W], or uint8 [H, W, 3]
+    config: PreprocessConfig,
+    window: tuple[float, float] = (0.0, 100.0),  # percentiles that become black and white
+) -> dict[str, np.ndarray]:
+    """One image after each step of preprocessing, uint8, in order; a `window` narrower than all adds its own step."""
+    from sapggan_lib import preprocess_steps as steps
+
+    images = {"as a viewer shows it": pixels}
+    image = pixels
+    if tuple(window) != (0.0, 100.0):
+        low, high = np.percentile(pixels, window)
+        top = np.iinfo(pixels.dtype).max
+        image = ((pixels - low) / max(high - low, 1) * top).clip(0, top).astype(pixels.dtype)
+        images["window"] = image
+    image = images["CLAHE"] = steps.apply_clahe(image, config.clip_limit, config.tiles)
+    image = images["random crop"] = steps.random_crop(image, config.crop, steps.crop_generator(pixels, config.seed))
+    images["resized"] = steps.resize(image, config.size)
+    return {label: steps.to_uint8(image) for label, image in images.items()}
+
+
+def reading_growth(images: np.ndarray, megabytes: Sequence[float], n: int = 16) -> "pd.DataFrame":
+    """Seconds to open a store and read `n` images, for both formats and stores of several sizes.
+
+    `images`, uint8 [N, H, W], are repeated to fill each size. Columns: `format`, `images`, `MB`, `seconds`.
+    """
     import pandas as pd
 
     rows = []
-    for form, file in (("npy", "images.npy"), ("pickle", "images.pkl")):
-        copy = write_store(folder / f"format-{form}", np.asarray(store.images), format=form)
-        start = time.perf_counter()
-        opened = open_store(copy.path)
-        np.array(opened.images[:n])
-        seconds = time.perf_counter() - start
-        megabytes = (copy.path / file).stat().st_size / 1e6
-        rows.append({"format": form, "MB": round(megabytes, 2), f"seconds to {n} images": round(seconds, 5)})
-    return pd.DataFrame(rows)
+    for size in megabytes:
+        count = max(n, round(size * 1e6 / images[0].size))
+        many = images[np.arange(count) % len(images)]
+        for form, file in IMAGE_FILES.items():
+            with tempfile.TemporaryDirectory() as folder:
+                store = write_store(Path(folder) / form, many, format=form)
+                start = time.perf_counter()
+                np.array(open_store(store.path).images[:n])
+                seconds = time.perf_counter() - start
+                rows.append((form, count, round((store.path / file).stat().st_size / 1e6, 1), seconds))
+    return pd.DataFrame(rows, columns=["format", "images", "MB", "seconds"])

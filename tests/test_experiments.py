@@ -7,7 +7,7 @@ import torch
 from sapggan_lib import evaluation, experiments
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.evaluation import Features
-from sapggan_lib.models import build_generator, generate, load_generator
+from sapggan_lib.models import generate, load_generator
 
 
 @pytest.fixture
@@ -66,41 +66,12 @@ def test_loss_variants_differ_in_loss_and_seed_alone():
     }  # fmt: skip
 
 
-def test_the_last_score_of_each_training_is_grouped_by_loss():
-    scores = [
-        evaluation.Score("hinge, seed 0", 300.0, kimg=1.0),
-        evaluation.Score("hinge, seed 0", 200.0, kimg=2.0),
-        evaluation.Score("hinge, seed 1", 220.0, kimg=2.0),
-        evaluation.Score("minmax, seed 0", 250.0, kimg=2.0),
-    ]
-    assert experiments.final_by_group(scores) == {"hinge": [200.0, 220.0], "minmax": [250.0]}
-
-
 def test_attention_variants_differ_in_attention_and_seed_alone():
     variants = experiments.attention_variants(["se", "none"], 2, images(), [1], batch=8, widths=[8, 8, 8])
     assert list(variants) == ["se, seed 0", "se, seed 1", "none, seed 0", "none, seed 1"]
     assert variants["se, seed 1"] == replace(
         variants["none, seed 1"], model=replace(variants["none, seed 1"].model, attention="se")
     )
-
-
-def test_scores_over_seeds_are_means_with_students_interval():
-    rows = [evaluation.Score(f"hinge, seed {seed}", value, kimg=1.0, hours=1.0) for seed, value in enumerate([1, 2, 3])]
-    rows += [evaluation.Score("minmax, seed 0", 9.0, kimg=1.0)]
-    hinge, minmax = experiments.over_seeds(rows)
-    assert (hinge.method, hinge.value, minmax.value, minmax.low) == ("hinge", 2, 9, None)
-    assert hinge.high - 2 == pytest.approx(4.3027 / 3**0.5, rel=1e-4)  # t of 2 degrees of freedom, sd 1
-
-
-def test_stability_names_the_worst_rise_and_the_spread():
-    rows = [
-        evaluation.Score(f"hinge, seed {seed}", value, kimg=kimg)
-        for seed, values in enumerate([(100.0, 50.0, 75.0), (100.0, 90.0, 80.0)])
-        for kimg, value in enumerate(values)
-    ]
-    assert experiments.stability(rows).to_dict("records") == [
-        {"group": "hinge", "mean": 77.5, "spread": 5.0, "worst rise": 1.5}
-    ]
 
 
 def test_at_equal_time_the_quicker_go_on_and_leave_the_first_comparison_alone(tmp_path, quick_scores):
@@ -118,13 +89,6 @@ def test_at_equal_time_the_quicker_go_on_and_leave_the_first_comparison_alone(tm
     made = (tmp_path / "longer" / "dcgan" / "generator.safetensors").stat().st_mtime_ns
     assert experiments.compare_at_equal_time(*arguments, **options) == longer
     assert (tmp_path / "longer" / "dcgan" / "generator.safetensors").stat().st_mtime_ns == made
-
-
-def test_at_equal_hours_the_latest_score_in_time_counts():
-    times = {"sapggan": (1.0, 2.0, 4.0), "dcgan": (0.5, 3.0)}
-    rows = [evaluation.Score(name, 10 * hour, hours=hour) for name, hours in times.items() for hour in hours]
-    table = [(s.method, s.hours, s.value) for s in experiments.at_equal_hours(rows, parts=(0.2, 0.5, 1.0))]
-    assert table == [("sapggan", 1.5, 10), ("sapggan", 3.0, 20), ("dcgan", 0.6, 5), ("dcgan", 1.5, 5), ("dcgan", 3, 30)]
 
 
 def test_colour_images_are_the_middle_square_of_each_readable_file(tmp_path, capsys):
@@ -147,20 +111,3 @@ def test_loss_shapes_are_the_losses_by_hand():
     logits = torch.tensor([-2.0, 0.0, 2.0])
     assert experiments.loss_shapes(["hinge"], logits, "discriminator")["hinge"].tolist() == [4, 2, 1]
     assert experiments.loss_shapes(["hinge"], logits, "generator")["hinge"].tolist() == [2, 0, -2]
-
-
-def test_a_walk_begins_and_ends_at_samples_and_a_pyramid_ends_at_one():
-    torch.manual_seed(0)
-    generator = build_generator("sapggan", resolution=16, widths=(8, 8, 8), latent=8).eval()
-    walk, ends = experiments.latent_walk(generator, seed=3, steps=5), generate(generator, 2, seed=3)
-    assert walk.shape == (5, 16, 16)
-    assert np.abs(walk[[0, -1]].astype(int) - ends).max() <= 1  # normalised to the sphere: rounding alone
-    scales = experiments.sample_pyramid(generator, seed=3)
-    assert [scale.shape for scale in scales] == [(4, 4), (8, 8), (16, 16)]
-    np.testing.assert_array_equal(scales[-1], ends[0])
-
-
-def test_the_closest_pair_is_found():
-    stack = images(5)
-    stack[3] = stack[1] // 2 * 2
-    assert experiments.closest_pair(stack)[:2] == (1, 3)

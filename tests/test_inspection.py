@@ -40,3 +40,12 @@ def test_gates_are_what_the_module_computes_and_none_without_se():
     assert all(((gate > 0) & (gate < 1)).all() for gate in gates.values())
     assert inspection.attention_gates(networks("none")[0], latents) == {}
     assert not any(module._forward_hooks for module in generator.modules())
+
+
+def test_maps_after_se_are_those_before_it_times_the_gates():
+    generator, _ = networks()
+    latents = torch.randn(2, 8)
+    before, after = inspection.excited_maps(generator, latents)[8]
+    assert before.shape == (2, 8, 8, 8)
+    gates = torch.from_numpy(inspection.attention_gates(generator, latents)[8])
+    torch.testing.assert_close(after, before * gates[..., None, None])

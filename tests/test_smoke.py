@@ -105,4 +105,4 @@ def test_figures_of_a_publishable_run_do_not_depend_on_the_input_pixels(tmp_path
     assert dark == light and "01_steps.png" in dark
     shown = figures_of_own_images(tmp_path, 60, publishable=False)
     differing = {name for name in shown if shown[name] != dark[name]}
-    assert differing == {"01_steps.png", "01_histograms.png", "01_store.png"}
+    assert differing == {"01_steps.png", "01_histograms.png", "01_clip_limits.png", "01_store.png"}
