@@ -214,9 +214,10 @@ def scores_of_run(
     Either way `nb.work / "models" / "sapggan"` then holds a generator. `equal_time`: those of equal hours, not images;
     empty when 04 made none.
     """
-    path = nb.folder / "results" / ("04_scores_equal_time.json" if equal_time else "04_scores.json")
-    if path.exists():
-        return [Score(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
+    results = nb.folder / "results"
+    if (results / "04_scores.json").exists():
+        path = results / ("04_scores_equal_time.json" if equal_time else "04_scores.json")
+        return [Score(**row) for row in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
     scales = images.shape[1].bit_length() - 2
     variants = model_variants(["sapggan"], images, epochs=[1, 2], widths=[32] * scales, seed=nb.parameters["seed"])
     return compare(variants, images, nb.work / "models", extractor, samples, nb.parameters["seed"])

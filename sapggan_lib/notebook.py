@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "papermill_runs"
+SHIPPED = ROOT / "weights" / "sapggan_64.safetensors"  # for a reader without time to train
 INTERACTIVE = RUNS / "interactive"  # where a notebook opened by hand leaves its figures
 TYPES = {"int": int, "float": float, "str": str, "bool": bool} | {
     "list[int]": list[int], "list[float]": list[float], "list[str]": list[str]
@@ -202,6 +203,12 @@ def make_store(nb: Notebook, source: Path, settings: Mapping[str, Any]) -> "Stor
     summary = preprocess(source, folder, config, table=settings.get("table") or None)
     print(f"{summary.kept:,} of {summary.files:,} files kept, {summary.failed:,} failed")
     return open_store(folder)
+
+
+def trained_generator(nb: Notebook) -> Path:
+    """The SAPGGAN that `04_model_comparison` trained in this run; the one that comes with the project without it."""
+    trained = (nb.folder / "results" / "04_scores.json").exists()
+    return nb.work / "models" / "sapggan" if trained else SHIPPED
 
 
 def shown_radiographs(nb: Notebook, store: "Store") -> "Store":

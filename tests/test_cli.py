@@ -1,6 +1,6 @@
 import pytest
 
-from sapggan_lib import cli
+from sapggan_lib import cli, commands
 from sapggan_lib.errors import SapgganError
 
 
@@ -27,18 +27,18 @@ def test_an_error_is_one_line_and_a_traceback_only_with_debug(capsys, tmp_path):
 
 
 def test_a_bug_is_named_as_one(capsys, monkeypatch):
-    monkeypatch.setattr(cli, "run_doctor", lambda options: 1 / 0)
+    monkeypatch.setattr(commands, "doctor", lambda options: 1 / 0)
     status, _, error = run(capsys, "doctor")
     assert status == 1 and "unexpected ZeroDivisionError" in error and "--debug" in error
 
 
 def test_settings_are_yaml_so_that_types_are_never_guessed():
-    assert cli.parse_settings(["a=007x", "b='007'", "c=[1, 2]", "d=0.5", "e=true", "f=x=y"]) == {
+    assert commands.parse_settings(["a=007x", "b='007'", "c=[1, 2]", "d=0.5", "e=true", "f=x=y"]) == {
         "a": "007x", "b": "007", "c": [1, 2], "d": 0.5, "e": True, "f": "x=y"
     }  # fmt: skip
     for wrong in ("a", "=1", "a=["):
         with pytest.raises(SapgganError, match="--set"):
-            cli.parse_settings([wrong])
+            commands.parse_settings([wrong])
 
 
 def test_from_phantoms_to_a_trained_model_and_its_samples(capsys, tmp_path):
@@ -59,7 +59,7 @@ def test_from_phantoms_to_a_trained_model_and_its_samples(capsys, tmp_path):
 def test_a_configuration_file_is_read_and_flags_go_over_it(tmp_path):
     path = tmp_path / "run.yml"
     path.write_text("batch: 8\nmodel: {name: sapggan}\n")
-    assert cli.read_yaml(path) == {"batch": 8, "model": {"name": "sapggan"}}
+    assert commands.read_yaml(path) == {"batch": 8, "model": {"name": "sapggan"}}
     path.write_text("- a list")
     with pytest.raises(SapgganError, match="expected `key: value` lines"):
-        cli.read_yaml(path)
+        commands.read_yaml(path)
