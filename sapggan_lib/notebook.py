@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from sapggan_lib import figures
 from sapggan_lib.config import PreprocessConfig, from_mapping, to_mapping
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import hash_listing, sha256_file, write_json, write_text
@@ -89,6 +88,8 @@ class Notebook:
 
     def figure(self, figure: "Figure", name: str) -> None:
         """Save `figure` as PNG and PDF in the run's `figures` folder, named after the notebook's number."""
+        from sapggan_lib import figures
+
         paths = figures.save_figure(figure, self.folder / "figures", f"{self.name[:2]}_{name}")
         self._note(self.figures, paths[0].name)
 
@@ -138,6 +139,8 @@ def start(name: str, variables: Mapping[str, Any]) -> Notebook:
     `variables` is the notebook's `globals()`, from which the values of its `parameters` cell are taken.
     Uses the parameters `run_dir` (below the project, or absolute; empty: `papermill_runs/interactive`) and `seed`.
     """
+    from sapggan_lib import figures  # not at the top: a run that only looks for changes need not wait for matplotlib
+
     path = NOTEBOOKS / f"{name}.ipynb"
     known = {field.name for field in dataclasses.fields(parameter_class(path))}
     parameters = resolve_parameters(path, {key: variables[key] for key in known if key in variables}, name)
