@@ -27,7 +27,7 @@ def over_seeds(scores: Sequence[Score]) -> list[Score]:
     for (method, _), rows in groups.items():
         values = np.array([row.value for row in rows])
         width = stdtrit(len(rows) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else None
-        low, high = (values.mean() - width, values.mean() + width) if width is not None else (None, None)
+        low, high = (max(values.mean() - width, 0.0), values.mean() + width) if width is not None else (None, None)
         hours = float(np.mean([row.hours or 0.0 for row in rows]))
         means.append(replace(rows[0], method=method, value=float(values.mean()), low=low, high=high, hours=hours))
     return means
