@@ -178,19 +178,19 @@ def _papermill(job: Job, folder: Path, threads: int, stream: Any) -> str:
         if temporary.exists():
             temporary.replace(failed)
         return f"failed: {message}; see {failed if failed.exists() else stream.name}"
-    _hide_parent(temporary, record, job.parameters)
+    _hide_folders(temporary, record, job.parameters)
     temporary.replace(output)
     write_json(record, json.loads(record.read_text(encoding="utf-8")) | {"key": job.key})
     return ""
 
 
-def _hide_parent(notebook: Path, record: Path, parameters: Mapping[str, Any]) -> None:
-    """Leave only the name of the folder with the input files, not where it lies on a hospital's disk."""
-    for key in ("data", "table"):
-        parent = str(Path(parameters.get(key) or ".").parent)
-        if parent not in (".", "/"):
-            for path in (notebook, record):
-                path.write_text(path.read_text(encoding="utf-8").replace(f"{parent}/", ""), encoding="utf-8")
+def _hide_folders(notebook: Path, record: Path, parameters: Mapping[str, Any]) -> None:
+    """Leave only the names of the folders with the input files, the project and the run, not where they lie."""
+    paths = [Path(parameters.get(key) or ".") for key in ("data", "table")]
+    parents = {str(path.parent) for path in paths} | {str(ROOT), str(notebook.resolve().parent.parent)}
+    for parent in sorted(parents - {".", "/"}, key=len, reverse=True):  # the deeper ones first
+        for path in (notebook, record):
+            path.write_text(path.read_text(encoding="utf-8").replace(f"{parent}/", ""), encoding="utf-8")
 
 
 def _failure(notebook: Path, log: Path) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from sapggan_lib import runs
+from sapggan_lib.notebook import ROOT
 from sapggan_lib.plan import plan
 from sapggan_lib.runs import run
 
@@ -52,9 +53,9 @@ def test_the_scores_are_measured_and_carry_interval_and_floor(finished_run):
 
 
 def test_no_path_of_this_machine_is_in_what_a_run_publishes(finished_run):
-    home = str(finished_run.parent)
-    for path in [*finished_run.glob("*.html"), *(finished_run / "results").iterdir()]:
-        assert home not in path.read_text().replace(str(finished_run), ""), path
+    pages = [*finished_run.glob("*.html"), *finished_run.glob("*.ipynb"), *(finished_run / "results").iterdir()]
+    for path in [*pages, finished_run / "record.json"]:
+        assert str(finished_run.parent) not in path.read_text() and str(ROOT) not in path.read_text(), path
 
 
 def test_figures_hold_ink(finished_run):
