@@ -60,8 +60,8 @@ def progress_bar(total: int, description: str, unit: str = "images") -> Progress
     A terminal gets a bar, a JupyterLab cell gets a widget bar, anything else gets log lines on stderr.
     """
     bar: Any
-    in_notebook = "ipykernel" in sys.modules and not os.environ.get(HEADLESS_VARIABLE)
-    if in_notebook:
+    kernel = sys.modules.get("ipykernel.kernelapp")  # imported is not yet running
+    if kernel and kernel.IPKernelApp.initialized() and not os.environ.get(HEADLESS_VARIABLE):
         from tqdm.notebook import tqdm as notebook_bar
 
         bar = notebook_bar(total=total, desc=description, unit=f" {unit}")

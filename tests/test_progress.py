@@ -10,6 +10,12 @@ def test_without_a_terminal_progress_is_log_lines(capsys):
     assert line.startswith("reading: 3/4 images") and line.rstrip().endswith("2 failed")
 
 
+def test_a_kernel_that_is_imported_but_does_not_run_gets_no_widget(capsys):
+    import ipykernel.kernelapp  # noqa: F401
+
+    assert isinstance(progress_bar(total=4, description="reading"), LogLines)
+
+
 def test_short_work_prints_nothing(capsys):
     with LogLines(total=4, description="reading", unit="images", every=3600) as bar:
         bar.update(4)
