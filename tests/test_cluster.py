@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from distributed import Client
 
 from sapggan_lib import cluster
 from sapggan_lib.errors import SapgganError
@@ -42,7 +43,7 @@ def scheduler(tmp_path_factory):
         assert time.monotonic() < limit
         time.sleep(0.1)
     address = json.loads((folder / "scheduler.json").read_text())["address"]
-    with cluster.connect(address) as client:
+    with Client(address, set_as_default=False) as client:  # `cluster.connect` refuses a scheduler without workers
         client.wait_for_workers(2, timeout=300)
     yield address
     for process in processes:

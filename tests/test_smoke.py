@@ -1,10 +1,8 @@
 """The whole way, as a newcomer goes it: all notebooks, from synthetic DICOM to the report."""
 
 import json
-import re
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from sapggan_lib import runs
@@ -16,7 +14,7 @@ from sapggan_lib.runs import run
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "smoke"
-    run(plan([], "smoke", {"n_phantom": 120}), folder, "smoke", parallel=2)
+    run(plan([], "smoke", {"n_phantom": 120, "03.seeds": 1}), folder, "smoke", parallel=2)
     return folder
 
 
@@ -35,7 +33,7 @@ def test_every_notebook_leaves_its_page_figures_and_record(finished_run):
 def test_a_rerun_with_nothing_changed_runs_nothing(finished_run, monkeypatch):
     monkeypatch.setattr(runs, "_executor", lambda *_: pytest.fail("a notebook ran"))
     before = {path: path.stat().st_mtime_ns for path in finished_run.glob("[0-9]*")}
-    jobs = plan([], "smoke", {"n_phantom": 120})
+    jobs = plan([], "smoke", {"n_phantom": 120, "03.seeds": 1})
     run(jobs, finished_run, "smoke")
     assert json.loads((finished_run / "record.json").read_text())["outcomes"] == {job.name: "unchanged" for job in jobs}
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.glob("[0-9]*")} and len(before) == 14
@@ -64,46 +62,3 @@ def test_figures_hold_ink(finished_run):
     for path in (finished_run / "figures").glob("*.png"):
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert np.ptp(image) > 200, path
-
-
-def test_the_same_seed_gives_the_same_tables(tmp_path):
-    small = {"n_phantom": 40, "size": 16, "samples": 8, "05.floor_sizes": [4, 8], "04.models": ["dcgan", "sapggan"],
-             "04.widths": [8, 8, 8], "04.epochs": [1, 2], "04.equal_time": False}  # fmt: skip
-
-    def tables(folder):
-        run(plan(["05"], "smoke", small), folder, "smoke")
-        found = {}
-        for path in sorted((folder / "results").glob("*")):
-            if path.suffix == ".csv":
-                table = pd.read_csv(path)
-                times = [name for name in table if name == "hours" or name.startswith("seconds")]
-                found[path.name] = table.drop(columns=times).to_csv()
-            elif "hours" not in path.name:
-                found[path.name] = re.sub(r'"hours": [^,]*', "", path.read_text())
-        return found
-
-    first, second = (tables(tmp_path / name) for name in ("first", "second"))
-    assert first == second
-    assert {"04_scores.json", "05_metrics.json", "05_table_1.csv", "05_table_1.tex"} <= first.keys()
-
-
-def figures_of_own_images(root, brightness, publishable):
-    """Notebook 01 on a folder of 20 images of one gray level; its figures' bytes by name."""
-    import cv2
-
-    source, folder = root / f"own-{brightness}", root / f"run-{brightness}-{publishable}"
-    source.mkdir(exist_ok=True)
-    for index in range(20):
-        cv2.imwrite(str(source / f"{index}.png"), np.full((64, 64), brightness, np.uint8))
-    (source / "views.csv").write_text("filename,view\n" + "".join(f"{index}.png,PA\n" for index in range(20)))
-    jobs = plan(["01"], "smoke", {"n_phantom": 20}, data=str(source), publishable=publishable)
-    run(jobs, folder, "smoke")
-    return {path.name: path.read_bytes() for path in (folder / "figures").glob("*.png")}
-
-
-def test_figures_of_a_publishable_run_do_not_depend_on_the_input_pixels(tmp_path):
-    dark, light = (figures_of_own_images(tmp_path, level, publishable=True) for level in (60, 180))
-    assert dark == light and "01_steps.png" in dark
-    shown = figures_of_own_images(tmp_path, 60, publishable=False)
-    differing = {name for name in shown if shown[name] != dark[name]}
-    assert differing == {"01_steps.png", "01_histograms.png", "01_clip_limits.png", "01_store.png"}
