@@ -10,11 +10,13 @@ from sapggan_lib.notebook import ROOT
 from sapggan_lib.plan import plan
 from sapggan_lib.runs import run
 
+QUICKER = {"n_phantom": 120, "03.seeds": 1, "03.losses": ["hinge", "ra-hinge"], "05.samples": 64}
+
 
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "smoke"
-    run(plan([], "smoke", {"n_phantom": 120, "03.seeds": 1}), folder, "smoke", parallel=2)
+    run(plan([], "smoke", QUICKER), folder, "smoke", parallel=2)
     return folder
 
 
@@ -33,7 +35,7 @@ def test_every_notebook_leaves_its_page_figures_and_record(finished_run):
 def test_a_rerun_with_nothing_changed_runs_nothing(finished_run, monkeypatch):
     monkeypatch.setattr(runs, "_executor", lambda *_: pytest.fail("a notebook ran"))
     before = {path: path.stat().st_mtime_ns for path in finished_run.glob("[0-9]*")}
-    jobs = plan([], "smoke", {"n_phantom": 120, "03.seeds": 1})
+    jobs = plan([], "smoke", QUICKER)
     run(jobs, finished_run, "smoke")
     assert json.loads((finished_run / "record.json").read_text())["outcomes"] == {job.name: "unchanged" for job in jobs}
     assert before == {path: path.stat().st_mtime_ns for path in finished_run.glob("[0-9]*")} and len(before) == 14
