@@ -171,7 +171,7 @@ def compare(
             interval = {key: line[key] for key in ("low", "high", "floor")}
             asked = min(config.snapshot_kimg, key=lambda kimg: abs(kimg - line["kimg"]))  # batches overshoot by a few
             epoch = round(asked * 1000 / len(images), 3)
-            hours = round(line["seconds"] / 3600, 5)
+            hours = round(line["seconds"] / 3600, 7)
             scale = {"epoch": epoch, "kimg": line["kimg"], "hours": hours}
             scores.append(Score(label, line["score"], **interval, **scale, **protocol))
     return scores
@@ -190,7 +190,7 @@ def compare_at_equal_time(
     hours = {label: max(score.hours or 0.0 for score in scores if score.method == label) for label in variants}
     longer = {}
     for label, config in variants.items():
-        factor = max(hours.values()) / hours[label]
+        factor = max(hours.values()) / hours[label] if hours[label] else 1.0  # too short for the clock
         if factor < 1.1:
             continue
         more = tuple(round(config.kimg * (1 + (factor - 1) * part), 3) for part in (0.5, 1.0))

@@ -247,13 +247,17 @@ def environment() -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """`{"commit": hash or "", "dirty": whether files differ from it}` of the project's checkout."""
+    """`{"commit": hash or "", "dirty": whether files differ from it}` of the project's checkout.
+
+    The reference run's own files don't count: it writes them while it runs.
+    """
 
     def git(*arguments: str) -> str:
         result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
         return result.stdout.strip() if result.returncode == 0 else ""
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        changed = git("status", "--porcelain", "--", ".", ":!papermill_runs/reference")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
     except FileNotFoundError:
         return {"commit": "", "dirty": True}

@@ -156,7 +156,8 @@ def _caption(scores: Sequence[Score]) -> str:
     sizes = sorted({score.n for score in scores if score.n})
     floors = [score.floor for score in scores if score.floor is not None]
     images = f", N = {', '.join(f'{n:,}' for n in sizes)} images a side" if sizes else ""
-    floor = f" Real against real: {min(floors):.4g} to {max(floors):.4g}." if floors else ""
+    ends = dict.fromkeys(f"{end(floors):.4g}" for end in (min, max)) if floors else ()
+    floor = f" Real against real: {' to '.join(ends)}." if ends else ""
     return (
         f"{scores[0].metric} ({scores[0].extractor}){images}, averaged (EMA) weights; 95 % intervals in brackets, "
         f"bold where the best one's interval overlaps no other.{floor}"
