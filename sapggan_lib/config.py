@@ -47,7 +47,7 @@ class TrainConfig:
 
     model: ModelConfig = ModelConfig()
     loss: Literal[
-        "minmax", "minmax-saturating", "wgan-gp", "hinge", "ra-hinge", "ra-hinge-half"
+        "minmax", "minmax-saturating", "wgan-gp", "hinge", "ra-hinge", "ra-hinge-half", "relativistic-pairing"
     ] | None = None
     kimg: float = 6000.0                                  # training length, thousands of real images shown
     batch: int = 16                                       # over all processes
@@ -57,6 +57,7 @@ class TrainConfig:
     ema_half_life: float = 10.0                           # kimg after which a weight counts half in the average
     ema_rampup: float = 0.05                              # the half-life is at most this share of the images seen
     r1_gamma: float | None = None                         # weight of R1 at real images; 0: none
+    r2_gamma: float | None = None                         # the same at generated images
     r1_every: int = 16                                    # steps between R1 penalties, each weighted by this
     grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
     augment: tuple[Literal["translation", "brightness", "cutout", "crop"], ...] = ()  # what D sees of real and fake
@@ -65,6 +66,7 @@ class TrainConfig:
     checkpoint_kimg: float | None = None                  # None: kimg / 20
     snapshot_kimg: tuple[float, ...] = ()                 # when `on_snapshot` is called, beside the end
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] | None = None  # of forward passes; None: the quicker one here, as timed
     compile: bool | None = None                           # None: on CUDA
     cuda_graphs: bool | None = None                       # None: on CUDA up to 128 pixels, where launches dominate
 

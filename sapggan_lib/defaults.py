@@ -7,7 +7,7 @@ from sapggan_lib.config import TrainConfig
 from sapggan_lib.errors import SapgganError
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sapggan": {"loss": "ra-hinge", "betas": (0.0, 0.99), "r1_gamma": 0.0},
+    "sapggan": {"loss": "ra-hinge", "betas": (0.0, 0.99), "r1_gamma": 1.0},
     "pggan": {"loss": "wgan-gp", "betas": (0.0, 0.99), "r1_gamma": 0.0},                  # Karras 2017
     "stylegan": {"loss": "minmax", "lr": 1e-3, "betas": (0.0, 0.99), "r1_gamma": 10.0},   # Karras 2019
     "dcgan": {"loss": "minmax", "lr": 2e-4, "betas": (0.5, 0.999), "r1_gamma": 0.0},      # Radford 2015
@@ -22,6 +22,7 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
     choices = defaults | {
         "loss": loss,
         "lr": defaults.get("lr", 1e-3 if loss == "wgan-gp" else 2e-3),
+        "r2_gamma": 0.0,
         "grow_kimg": config.kimg / 20,
         "log_kimg": config.kimg / 200,
         "sample_kimg": config.kimg / 20,

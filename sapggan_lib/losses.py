@@ -41,6 +41,16 @@ def _relativistic_generator(real: Tensor | None, fake: Tensor) -> Tensor:
     return _relativistic_hinge(fake, real)
 
 
+def _paired(up: Tensor, down: Tensor) -> Tensor:
+    """Push each `up` above the `down` it is paired with (RpGAN; R3GAN, Huang 2024, equation 2)."""
+    return F.softplus(down - up).mean()
+
+
+def _paired_generator(real: Tensor | None, fake: Tensor) -> Tensor:
+    assert real is not None, "the paired loss compares with real logits"
+    return _paired(fake, real)
+
+
 LOSSES: dict[str, Loss] = {
     "minmax": Loss(_minmax_discriminator, lambda _, fake: F.softplus(-fake).mean()),  # non-saturating
     "minmax-saturating": Loss(_minmax_discriminator, lambda _, fake: -F.softplus(fake).mean()),  # Goodfellow, eq. 1
@@ -59,6 +69,7 @@ LOSSES: dict[str, Loss] = {
         lambda real, fake: _relativistic_generator(real, fake) / 2,
         needs_real=True,
     ),
+    "relativistic-pairing": Loss(_paired, _paired_generator, needs_real=True),
 }
 
 
@@ -74,9 +85,12 @@ def wgan_penalty(discriminator: nn.Module, real: list[Tensor], fake: list[Tensor
     return (norms - 1).square().mean()
 
 
-def r1_penalty(discriminator: nn.Module, real: list[Tensor]) -> Tensor:
-    """R1 (Mescheder 2018): `mean |gradient|^2 / 2` at real images, mean over scales; to be weighted by gamma."""
-    return _squared_gradients(discriminator, [r.detach().requires_grad_() for r in real]).mean() / 2
+def gradient_penalty(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
+    """`mean |gradient|^2 / 2` at `images`, mean over scales, to be weighted by gamma (Mescheder 2018).
+
+    R1 at real images, R2 at generated ones.
+    """
+    return _squared_gradients(discriminator, [image.detach().requires_grad_() for image in images]).mean() / 2
 
 
 def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
@@ -84,7 +98,7 @@ def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor
 
     Always eager and in float32: compiled code has no double backward, and a bf16 gradient's square is too coarse.
     """
-    with torch.compiler.set_stance("force_eager"), torch.autocast("cuda", enabled=False):
+    with torch.compiler.set_stance("force_eager"), torch.autocast(images[0].device.type, enabled=False):
         logits = discriminator(images)
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])

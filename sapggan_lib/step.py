@@ -8,7 +8,7 @@ from sapggan_lib.checkpoint import State
 from sapggan_lib.config import TrainConfig
 from sapggan_lib.defaults import LR_FACTOR
 from sapggan_lib.distributed import average_, rand, randn, rank_and_world
-from sapggan_lib.losses import GP_WEIGHT, LOSSES, r1_penalty, wgan_penalty
+from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
 from sapggan_lib.models.growing import Growing, stage_at
 
 
@@ -31,27 +31,37 @@ class Step:
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
         """What happens on the device: both networks take their optimiser steps."""
-        # CUDA only: a CPU's bf16 convolutions are slow. No cache: weights change between the two networks' steps
-        with torch.autocast(self.device.type, torch.bfloat16, self.device.type == "cuda", cache_enabled=False):
+        with self.autocast():
             real_images = self.state.discriminator.real_views(real)  # type: ignore[operator]
             fake_images = self.state.generator(randn(len(real), self.config.model.latent, device=self.device))
-            terms = self.train_discriminator(real_images, [image.detach() for image in fake_images])
-            return terms | self.train_generator(real_images, fake_images)
+        terms = self.train_discriminator(real_images, [image.detach() for image in fake_images])
+        return terms | self.train_generator(real_images, fake_images)
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 for forward passes, where that was chosen; losses, penalties and backward passes stay outside.
+
+        Without the cache of cast weights, since these change between the two networks' steps.
+        """
+        wanted = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, wanted, cache_enabled=False)
 
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
         discriminator, config = self.state.discriminator, self.config
         discriminator.requires_grad_(True)
         real, fake = augment(real, config.augment), augment(fake, config.augment)
-        if getattr(discriminator, "mixed_batches", True):
-            logits = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)]).chunk(2)
-        else:
-            logits = discriminator(real), discriminator(fake)
+        with self.autocast():
+            if getattr(discriminator, "mixed_batches", True):
+                logits = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)]).chunk(2)
+            else:
+                logits = discriminator(real), discriminator(fake)
         terms = {"loss_d": self.loss.discriminator(*logits)}
         if self.loss.gradient_penalty:
             epsilon = rand(len(real[0]), device=self.device)
             terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
         if self.penalty_due():
-            terms["r1"] = (config.r1_gamma or 0.0) * config.r1_every * r1_penalty(discriminator, real)
+            for name, gamma, images in (("r1", config.r1_gamma, real), ("r2", config.r2_gamma, fake)):
+                if gamma:
+                    terms[name] = gamma * config.r1_every * gradient_penalty(discriminator, images)
         update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
         return {name: term.detach() for name, term in terms.items()}
 
@@ -59,16 +69,20 @@ class Step:
         discriminator, kinds = self.state.discriminator, self.config.augment
         discriminator.requires_grad_(False)
         real_logits = None
-        if self.loss.needs_real:
-            with torch.no_grad():
-                real_logits = discriminator(augment(real, kinds))
-        loss = self.loss.generator(real_logits, discriminator(augment(fake, kinds)))
+        with self.autocast():
+            if self.loss.needs_real:
+                # compiled, the same code as for the generated images: another for `no_grad` takes as long to make
+                with torch.set_grad_enabled(bool(self.config.compile)):
+                    images = [image.detach().requires_grad_() for image in augment(real, kinds)]
+                    real_logits = discriminator(images).detach()
+            fake_logits = discriminator(augment(fake, kinds))
+        loss = self.loss.generator(real_logits, fake_logits)
         update(self.state.generator, self.state.optimizer_g, loss)
         return {"loss_g": loss.detach()}
 
     def penalty_due(self) -> bool:
-        """Whether this step computes R1."""
-        return bool(self.config.r1_gamma) and self.state.step % self.config.r1_every == 0
+        """Whether this step computes R1 or R2."""
+        return bool(self.config.r1_gamma or self.config.r2_gamma) and self.state.step % self.config.r1_every == 0
 
     def kind(self) -> object:
         """What decides which operations a step runs, penalties apart."""

@@ -3,10 +3,21 @@
 With `attention="none"` this is MSG-ProGAN (Karnewar 2020), the ablation.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sapggan_lib.models.layers import Conv, Head, Linear, build_attention, leaky, pixel_norm
+from sapggan_lib.models.layers import (
+    Conv,
+    FromImage,
+    Head,
+    Linear,
+    StddevConv,
+    ToImage,
+    build_attention,
+    leaky,
+    pixel_norm,
+)
 
 
 class GeneratorBlock(nn.Module):
@@ -24,18 +35,23 @@ class GeneratorBlock(nn.Module):
 
 
 class GeneratorStart(nn.Module):
-    """The block at 4x4: latent vectors `[N, latent]` to `[N, width, 4, 4]`."""
+    """The block at 4x4: latent vectors `[N, latent]` to `[N, width, 4, 4]`.
+
+    The bias is one number for each map, as in PGGAN: one for each position would hold a picture of its own, which
+    the generator then learns instead of variety.
+    """
 
     def __init__(self, latent: int, width: int, attention: nn.Module, place: str):
         super().__init__()
         self.width = width
-        self.dense = Linear(latent, width * 16, gain=2**0.5 / 4)  # PGGAN's gain for this layer
+        self.dense = Linear(latent, width * 16, gain=2**0.5 / 4, bias=False)  # PGGAN's gain for this layer
+        self.bias = nn.Parameter(torch.zeros(width, 1, 1))
         self.conv2 = Conv(width, width)
         self.attention = attention
         self.place = place
 
     def forward(self, z: Tensor) -> Tensor:
-        x = self.dense(pixel_norm(z)).reshape(-1, self.width, 4, 4)
+        x = self.dense(pixel_norm(z)).reshape(-1, self.width, 4, 4) + self.bias
         return finish_block(self, leaky(x))
 
 
@@ -67,13 +83,13 @@ class Generator(nn.Module):
         self.blocks = nn.ModuleList([GeneratorStart(latent, widths[0], gates[0], se_place)])
         for i in range(1, len(widths)):
             self.blocks.append(GeneratorBlock(widths[i - 1], widths[i], gates[i], se_place))
-        self.to_image = nn.ModuleList(Conv(width, channels, kernel=1, gain=1.0) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
 
     def forward(self, z: Tensor) -> list[Tensor]:
         x, images = z, []
         for block, to_image in zip(self.blocks, self.to_image, strict=True):
             x = block(x)                            # [N, width, r, r]
-            images.append(to_image(x).float())      # [N, C, r, r]
+            images.append(to_image(x))              # [N, C, r, r]
         return images
 
 
@@ -81,13 +97,16 @@ class DiscriminatorBlock(nn.Module):
     """Join the image of this scale with the maps from above, then halve: `[N, width, r, r]` to `[N, out, r/2, r/2]`.
 
     `x` is None at the top scale. The image enters by a 1x1 convolution to width/2 maps, is concatenated, and a 1x1
-    convolution brings the two back to `width`.
+    convolution brings the two back to `width`. Minibatch stddev is seen at every scale, as in MSG-GAN (Karnewar
+    2020), so that a lack of variety shows where it begins.
     """
 
-    def __init__(self, channels: int, width: int, out_width: int, attention: nn.Module, place: str, top: bool):
+    def __init__(
+        self, channels: int, width: int, out_width: int, attention: nn.Module, place: str, top: bool, group: int
+    ):
         super().__init__()
         self.join = Join(channels, width, top)
-        self.conv1 = Conv(width, width)
+        self.conv1 = StddevConv(width, width, group)
         self.conv2 = Conv(width, out_width, resample="down")
         self.attention = attention
         self.place = place
@@ -104,7 +123,7 @@ class Join(nn.Module):
 
     def __init__(self, channels: int, width: int, top: bool):
         super().__init__()
-        self.from_image = Conv(channels, width if top else width // 2, kernel=1)
+        self.from_image = FromImage(channels, width if top else width // 2)
         self.mix = None if top else Conv(width + width // 2, width, kernel=1)
 
     def forward(self, image: Tensor, x: Tensor | None) -> Tensor:
@@ -149,7 +168,7 @@ class Discriminator(nn.Module):
             top = i == len(widths) - 1
             gate_width = widths[i] if se_place == "between" else widths[i - 1]
             gate = build_attention(attention, gate_width, 4 * 2**i, resolution, se_ratio)
-            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, se_place, top))
+            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, se_place, top, group))
 
     def forward(self, images: list[Tensor]) -> Tensor:
         x = None
