@@ -24,7 +24,7 @@ from sapggan_lib.evaluation import FrechetCallback, build_extractor, extract_fea
 from sapggan_lib.models import generate
 from sapggan_lib.training import train
 
-VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in the base: RA-hinge, lr .002, betas (0, .99), lazy R1 of 1
+VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
     "base": {},
     "no-r1": {"r1_gamma": 0.0},
     "r1-.1": {"r1_gamma": 0.1},

@@ -14,6 +14,11 @@ def leaky(x: Tensor) -> Tensor:
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
+def full_precision(device: torch.device) -> torch.autocast:
+    """A context without autocast, for what bf16 is too coarse for: logits, penalties, grids."""
+    return torch.autocast("cuda" if device.type == "cuda" else "cpu", enabled=False)  # autocast knows no "meta"
+
+
 def pixel_norm(x: Tensor) -> Tensor:
     """Divide every pixel's feature vector by its root mean square (Karras 2017, section 4.2). Any `[N, C, ...]`."""
     power = x.float().square().mean(1, keepdim=True)  # float32: bf16 sums of 512 squares lose two digits
@@ -212,7 +217,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.attention(leaky(self.conv(x)))
         x = leaky(self.dense(x.flatten(1)))
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             return self.logit(x.float()).flatten()
 
 
