@@ -17,7 +17,7 @@ from torch import Tensor
 from sapggan_lib.checkpoint import State
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
-from sapggan_lib.fast import GraphedStep, compile_blocks
+from sapggan_lib.fast import FastStep, compile_blocks
 from sapggan_lib.losses import GP_WEIGHT, LOSSES, r1_penalty, wgan_penalty
 from sapggan_lib.step import Step
 from sapggan_lib.training import build, choose_device
@@ -69,7 +69,7 @@ def measure(
         compile_blocks(state.generator)
         compile_blocks(state.discriminator)
     if config.cuda_graphs:
-        step = GraphedStep(step)  # type: ignore[arg-type]
+        step = FastStep(step)  # type: ignore[arg-type]
     start = time.perf_counter()
     for _ in range(6):
         timed(step, real)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sapggan_lib.distributed import rand
+from sapggan_lib.models.layers import full_precision
 
 SHIFT = 0.125      # translation: at most this share of the side, each way
 BRIGHTNESS = 0.5   # at most this much of [-1, 1], up or down
@@ -45,8 +46,9 @@ def _window(n: int, kinds: Sequence[str], device: torch.device) -> Tensor:
 
 
 def _move(images: list[Tensor], maps: Tensor) -> list[Tensor]:
-    grids = [F.affine_grid(maps, list(image.shape), align_corners=False) for image in images]
-    return [F.grid_sample(image, grid, align_corners=False) for image, grid in zip(images, grids, strict=True)]
+    with full_precision(maps.device):  # in bf16 a grid is off by more than a pixel at 512
+        grids = [F.affine_grid(maps, list(image.shape), align_corners=False) for image in images]
+        return [F.grid_sample(image, grid, align_corners=False) for image, grid in zip(images, grids, strict=True)]
 
 
 def _hole(centre: Tensor, side: int) -> Tensor:

@@ -45,7 +45,7 @@ class Batches:
 
     def __call__(self, position: int) -> Tensor:
         if self.resident is not None:
-            raw = self.resident[self.order(position).to(self.device)]
+            raw = self.resident[self.order(position)]
         else:
             future = self.ahead[1] if self.ahead and self.ahead[0] == position else None
             raw = future.result() if future else self.read(position)
@@ -55,16 +55,25 @@ class Batches:
         return raw.float().div(127.5).sub(1)
 
     def order(self, position: int) -> Tensor:
-        """This process's image indices `[n]` for the batch that begins after `position` images."""
+        """This process's image indices `[n]` for the batch that begins after `position` images.
+
+        Where the images are: an index that is copied to a GPU at each step would make it wait.
+        """
         rank, world = rank_and_world()
         n, count = self.batch // world, len(self.images)
-        positions = range(position + rank * n, position + (rank + 1) * n)
-        return torch.stack([self.permuted(p // count)[p % count] for p in positions])
+        start, end = position + rank * n, position + (rank + 1) * n
+        parts = []
+        while start < end:
+            epoch, first = divmod(start, count)
+            parts.append(self.permuted(epoch)[first:first + end - start])
+            start += len(parts[-1])
+        return torch.cat(parts)
 
     def permuted(self, epoch: int) -> Tensor:
         if self.permutation[0] != epoch:
             random = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-            self.permutation = (epoch, torch.randperm(len(self.images), generator=random))
+            order = torch.randperm(len(self.images), generator=random)
+            self.permutation = (epoch, order if self.resident is None else order.to(self.device))
         return self.permutation[1]
 
     def read(self, position: int) -> Tensor:

@@ -14,8 +14,9 @@ from sapggan_lib.files import atomic_path
 
 CHECKPOINT = "checkpoint.pt"
 MAY_CHANGE = {  # on resume: length, reports and where it runs
-    "kimg", "log_kimg", "sample_kimg", "checkpoint_kimg", "snapshot_kimg", "device", "compile", "cuda_graphs",
+    "kimg", "log_kimg", "sample_kimg", "checkpoint_kimg", "snapshot_kimg", "device",
 }
+FAST_PATHS = {"precision", "compile", "cuda_graphs"}  # they too; left open, they stay on the same kind of device
 
 
 @dataclass
@@ -43,6 +44,7 @@ def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: 
     content: dict[str, Any] = {part: getattr(state, part).state_dict() for part in State.PARTS}
     content |= {"step": state.step, "images": state.images, "seconds": state.seconds}
     content |= {"random": torch.get_rng_state(), "config": to_mapping(config), "data_hash": data_hash}
+    content["device"] = next(state.generator.parameters()).device.type
     content["random_cuda"] = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     with atomic_path(folder / CHECKPOINT) as temporary, temporary.open("wb") as stream:
         torch.save(content, stream)  # given a path, torch would hide a full disk behind its own error
@@ -61,8 +63,15 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     return content
 
 
-def same_run(content: dict[str, Any], config: TrainConfig, data_hash: str, folder: Path) -> TrainConfig:
-    """`config` completed from the checkpoint where it is None; `SapgganError` names what differs."""
+def same_run(
+    content: dict[str, Any], config: TrainConfig, data_hash: str, folder: Path, device: str
+) -> TrainConfig:
+    """`config` completed from the checkpoint where it is None; `SapgganError` names what differs.
+
+    The fast paths are kept only on the type of `device` that they were chosen for.
+    """
+    moved = content["device"] != device
+    may_change = MAY_CHANGE | FAST_PATHS
     stored = content["config"]
     model = to_mapping(config.model)
     differences = [
@@ -72,9 +81,9 @@ def same_run(content: dict[str, Any], config: TrainConfig, data_hash: str, folde
     completed: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value, before = to_mapping(config)[field.name], stored.get(field.name)
-        if value is None and field.name not in MAY_CHANGE:
+        if value is None and field.name not in (may_change if moved else MAY_CHANGE):
             completed[field.name] = tuple(before) if isinstance(before, list) else before
-        elif value != before and field.name not in MAY_CHANGE | {"model"}:
+        elif value != before and field.name not in may_change | {"model"}:
             differences.append(f"{field.name} was {before!r} and is {value!r}")
     if content["data_hash"] != data_hash:
         differences.append(f"the data's hash was {content['data_hash'][:12]!r} and is {data_hash[:12]!r}")
@@ -85,6 +94,10 @@ def same_run(content: dict[str, Any], config: TrainConfig, data_hash: str, folde
 
 def restore(state: State, content: dict[str, Any]) -> None:
     """Put a checkpoint's content into `state` and into the random number generators."""
+    for name in ("optimizer_g", "optimizer_d"):
+        now = getattr(state, name).param_groups[0]
+        for group in content[name]["param_groups"]:  # how to compute on this device is not the checkpoint's to say
+            group |= {key: now[key] for key in ("fused", "capturable", "foreach")}
     for part in State.PARTS:
         getattr(state, part).load_state_dict(content[part])
     state.step, state.images, state.seconds = content["step"], content["images"], content["seconds"]

@@ -66,8 +66,8 @@ class TrainConfig:
     checkpoint_kimg: float | None = None                  # None: kimg / 20
     snapshot_kimg: tuple[float, ...] = ()                 # when `on_snapshot` is called, beside the end
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] | None = None  # of forward passes; None: the quicker one here, as timed
-    compile: bool | None = None                           # None: on CUDA
+    precision: Literal["float32", "bfloat16"] | None = None  # of forward passes; None: the quicker one, as timed
+    compile: bool | None = None                           # None: on CUDA, and on a CPU for minutes of training
     cuda_graphs: bool | None = None                       # None: on CUDA up to 128 pixels, where launches dominate
 
 

@@ -27,8 +27,6 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
         "log_kimg": config.kimg / 200,
         "sample_kimg": config.kimg / 20,
         "checkpoint_kimg": config.kimg / 20,
-        "compile": cuda,
-        "cuda_graphs": cuda and config.model.resolution <= 128,
     }
     if config.kimg <= 0 or config.batch <= 0:
         raise SapgganError(f"kimg and batch must be above 0, not {config.kimg:g} and {config.batch}")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.distributed import global_mean
+from sapggan_lib.models.layers import full_precision
 
 GP_WEIGHT = 10.0  # WGAN-GP's lambda
 DRIFT = 1e-3      # PGGAN's pull of real logits towards 0, which WGAN-GP leaves free
@@ -98,7 +99,7 @@ def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor
 
     Always eager and in float32: compiled code has no double backward, and a bf16 gradient's square is too coarse.
     """
-    with torch.compiler.set_stance("force_eager"), torch.autocast(images[0].device.type, enabled=False):
+    with torch.compiler.set_stance("force_eager"), full_precision(images[0].device):
         logits = discriminator(images)
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.config import TrainConfig, to_mapping
+from sapggan_lib.config import ModelConfig, TrainConfig, to_mapping
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.models import build_discriminator, build_generator
 
@@ -34,15 +34,20 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
         )
 
 
-def summary(config: TrainConfig, images: int, world: int, device: torch.device) -> str:
-    """Parameters per module, memory, images and steps, as lines for people."""
-    model = to_mapping(config.model)
+def blueprints(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator on the "meta" device: shapes and names without memory."""
+    model = to_mapping(config)
     with torch.device("meta"):
         generator = build_generator(**model)
         del model["latent"]
-        discriminator = build_discriminator(**model)
+        return generator, build_discriminator(**model)
+
+
+def summary(config: TrainConfig, images: int, world: int, device: torch.device) -> str:
+    """Parameters per module, memory, images and steps, as lines for people."""
+    generator, discriminator = blueprints(config.model)
     active = activation_bytes(generator, discriminator, config.model.latent) * (config.batch // world)
-    active = active // 2 if device.type == "cuda" else active  # bf16
+    active = active // 2 if config.precision == "bfloat16" else active
     kept = 4 * (weight_bytes(generator) + weight_bytes(discriminator)) + weight_bytes(generator)
     steps = -(-int(config.kimg * 1000) // config.batch)
     return "\n".join([

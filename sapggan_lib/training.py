@@ -20,7 +20,7 @@ from sapggan_lib.config import TrainConfig, to_mapping
 from sapggan_lib.defaults import resolve
 from sapggan_lib.distributed import average_, processes, rank_and_world
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.fast import GraphedStep, compile_blocks
+from sapggan_lib.fast import FastStep, choose_fast_paths
 from sapggan_lib.models import build_discriminator, build_generator, load_generator
 from sapggan_lib.preflight import check, summary, weight_bytes
 from sapggan_lib.progress import LogLines, progress_bar
@@ -51,22 +51,23 @@ def train(
     folder = Path(out)
     content = checkpoint.read_checkpoint(folder) if resume else None
     if content:
-        config = checkpoint.same_run(content, config, data_hash, folder)
+        config = checkpoint.same_run(content, config, data_hash, folder, choose_device(config.device).type)
     elif (folder / checkpoint.CHECKPOINT).exists():
         raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
     device = choose_device(config.device)
     config = resolve(config, device.type == "cuda")
     with processes(device), torch.random.fork_rng(range(torch.cuda.device_count())):
+        rank, world = rank_and_world()
+        config, reasons = choose_fast_paths(config, device)
         torch.manual_seed(config.seed)
         state = build(config, device)
-        rank, world = rank_and_world()
         group: int = state.discriminator.group  # type: ignore[assignment]
         check(config, group, world, weight_bytes(state.generator) + weight_bytes(state.discriminator), folder)
         if content:
             checkpoint.restore(state, content)
         batches = Batches(images, config.model, config.batch, config.seed, device)
         if rank == 0:
-            print(summary(config, len(images), world, device), file=sys.stderr)
+            print(f"{summary(config, len(images), world, device)}\nfast paths    {reasons}", file=sys.stderr)
         try:
             return loop(batches, state, config, Record(folder, state, config, data_hash, on_snapshot), seconds)
         finally:
@@ -75,11 +76,7 @@ def train(
 
 def loop(batches: Batches, state: State, config: TrainConfig, record: Record, seconds: float) -> TrainResult:
     """The training loop: a batch, a step, and whatever is due."""
-    plain = Step(state, config, batches.device)
-    step = GraphedStep(plain) if config.cuda_graphs and rank_and_world()[1] == 1 else plain
-    if config.compile:
-        compile_blocks(state.generator)
-        compile_blocks(state.discriminator)
+    step = FastStep(Step(state, config, batches.device))
     end = config.kimg * 1000
     last = state.images >= end or state.seconds >= seconds
     show = progress_bar if rank_and_world()[0] == 0 else Silent

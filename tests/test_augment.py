@@ -38,3 +38,14 @@ def test_cutout_hides_a_square_of_half_the_side():
     (image,) = augment([torch.ones(64, 1, 32, 32)], ["cutout"])
     hidden = (image == 0).sum((1, 2, 3))
     assert hidden.max() == 16 * 16 and hidden.min() >= 8 * 8
+
+
+def test_positions_keep_full_precision_within_autocast():
+    """In bfloat16 a grid of 512 pixels is off by more than one."""
+    ramp = torch.linspace(-1, 1, 512).expand(4, 1, 512, 512)
+    torch.manual_seed(1)
+    (expected,) = augment([ramp], ["translation"])
+    torch.manual_seed(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        (moved,) = augment([ramp], ["translation"])
+    torch.testing.assert_close(moved, expected)

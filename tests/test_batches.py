@@ -33,3 +33,16 @@ def test_what_does_not_fit_is_named(shape, message):
 def test_colour_and_gray_are_not_mixed():
     with pytest.raises(SapgganError, match="1 channels and the model 3"):
         Batches(np.zeros((2, 16, 16), np.uint8), ModelConfig("sapggan", 16, channels=3), 8, 0, torch.device("cpu"))
+
+
+def test_the_order_of_images_lies_where_the_images_are_and_crosses_passes():
+    """As on a GPU: an index copied there at each step would make it wait."""
+    images = np.arange(10, dtype=np.uint8)[:, None, None].repeat(16, 1).repeat(16, 2)
+    plain, resident = (Batches(images, ModelConfig("sapggan", 16), 8, 3, torch.device("cpu")) for _ in range(2))
+    resident.resident = torch.from_numpy(images)
+    for position in (0, 8, 16):
+        assert torch.equal(plain(position), resident(position))
+    resident.device = torch.device("meta")
+    resident.permutation = (-1, torch.empty(0))
+    assert resident.order(0).device.type == "meta"
+    plain.close()

@@ -6,9 +6,10 @@ import dataclasses
 import pytest
 import torch
 
+from sapggan_lib import fast
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
-from sapggan_lib.fast import GraphedStep, compile_blocks
+from sapggan_lib.fast import FastStep, choose_fast_paths
 from sapggan_lib.losses import LOSSES
 from sapggan_lib.models import build_generator
 from sapggan_lib.step import Step
@@ -18,13 +19,15 @@ MODEL = ModelConfig("sapggan", resolution=16, latent=16, widths=(8, 8, 8))
 CPU = torch.device("cpu")
 
 
-def run(step_class=Step, compiled=False, steps=2, **options):
-    config = resolve(TrainConfig(MODEL, batch=4, device="cpu", **options))
+def aot_eager(state, config, device):
+    """Blocks compiled as always, but for the last step: the slow generation of code."""
+    return FastStep(Step(state, dataclasses.replace(config, compile=True), device), "aot_eager")
+
+
+def run(step_class=Step, steps=2, model=MODEL, **options):
+    config = resolve(TrainConfig(model, batch=4, device="cpu", **options))
     torch.manual_seed(0)
     state = build(config, CPU)
-    if compiled:
-        compile_blocks(state.generator, "aot_eager")
-        compile_blocks(state.discriminator, "aot_eager")
     step = step_class(state, config, CPU)
     for _ in range(steps):
         terms = step(torch.rand(4, 1, 16, 16) * 2 - 1)
@@ -40,7 +43,7 @@ def assert_equal_weights(a, b):
 @pytest.mark.parametrize("options", [{}, {"loss": "wgan-gp"}, {"r1_gamma": 1.0, "r1_every": 1}])
 def test_compiled_blocks_train_the_same_weights(options):
     """Penalties differentiate twice, which compiled code cannot: they must find their eager way."""
-    (plain, plain_terms), (fast, fast_terms) = run(**options), run(compiled=True, **options)
+    (plain, plain_terms), (fast, fast_terms) = run(**options), run(aot_eager, **options)
     assert_equal_weights(plain, fast)
     assert plain_terms.keys() == fast_terms.keys() and all(float(term) == float(term) for term in fast_terms.values())
 
@@ -76,7 +79,8 @@ class PlainStep(Step):
 
 @pytest.mark.parametrize("loss", ["ra-hinge", "hinge", "minmax"])
 def test_the_shared_forward_trains_the_same_weights(loss):
-    assert_equal_weights(run(PlainStep, loss=loss)[0], run(loss=loss)[0])
+    options = {"loss": loss, "r1_gamma": 0.0}
+    assert_equal_weights(run(PlainStep, **options)[0], run(**options)[0])
 
 
 def test_the_average_has_its_half_life():
@@ -89,31 +93,122 @@ def test_the_average_has_its_half_life():
     assert next(step.state.ema.parameters()).flatten()[0].item() == pytest.approx(0.5, rel=1e-5)
 
 
-class FakeGraph:
-    """Stands in for a recorded graph: replaying runs the plain step on the recorded input."""
+class Graphed(FastStep):
+    """Records and replays without CUDA: a replay runs the plain step on the recorded input."""
 
-    def __init__(self, graphed):
-        self.graphed = graphed
+    def __init__(self, state, config, device):
+        super().__init__(Step(state, config, device))
+        self.graphs = True
 
-    def replay(self):
-        self.graphed.terms = self.graphed.step.train(self.graphed.real)
+    def aside(self, real):
+        return self.step.train(real)
+
+    def record(self, real):
+        self.real, self.graph = torch.zeros_like(real), self
+
+    def replay(self, real=None):
+        if real is None:
+            self.terms = self.step.train(self.real)
+            return None
+        return super().replay(real)
 
 
-def test_the_order_of_eager_and_replayed_steps_trains_the_same_weights(monkeypatch):
+class Unrecordable(Graphed):
+    def record(self, real):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+
+GRAPHED = {"steps": 8, "r1_gamma": 1.0, "r1_every": 3}
+
+
+def test_the_order_of_eager_and_replayed_steps_trains_the_same_weights():
     """What needs no CUDA of the graph's path: counting, penalties in between, inputs copied in."""
-    class Replayed:
-        def __init__(self, state, config, device):
-            self.graphed = GraphedStep(Step(state, config, device))
-            self.graphed.real, self.graphed.graph = torch.zeros(4, 1, 16, 16), FakeGraph(self.graphed)
-            self.graphed.aside = self.graphed.step.train
+    assert_equal_weights(run(**GRAPHED)[0], run(Graphed, **GRAPHED)[0])
 
-        def __call__(self, real):
-            if self.graphed.calls >= GraphedStep.WARMUP and self.graphed.graph is None:
-                self.graphed.real, self.graphed.graph = torch.zeros_like(real), FakeGraph(self.graphed)
-            return self.graphed(real)
 
-    options = {"steps": 8, "r1_gamma": 1.0, "r1_every": 3}
-    assert_equal_weights(run(**options)[0], run(Replayed, **options)[0])
+def test_what_cannot_be_recorded_is_said_and_trains_on(capsys):
+    assert_equal_weights(run(**GRAPHED)[0], run(Unrecordable, **GRAPHED)[0])
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["training: recording a CUDA graph failed (operation not permitted when stream is capturing); "
+                    "going on without, which is slower"]  # fmt: skip
+
+
+def broken_compiler(graph, inputs):
+    raise RuntimeError("g++: fatal error: no such file\nmore lines")
+
+
+@pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
+def test_where_compiling_fails_the_plain_step_goes_on_untouched(name, capsys):
+    def broken(state, config, device):
+        return FastStep(Step(state, dataclasses.replace(config, compile=True), device), broken_compiler)
+
+    options = {"model": dataclasses.replace(MODEL, name=name), "loss": "hinge", "grow_kimg": 0.004, "steps": 4}
+    plain, after = run(**options)[0], run(broken, **options)[0]
+    for part in ("generator", "discriminator", "ema"):
+        for key, value in getattr(plain, part).state_dict().items():
+            assert torch.equal(value, getattr(after, part).state_dict()[key]), key
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and said[0].startswith("training: compiling failed (") and "eager" in said[0]
+
+
+LARGE = TrainConfig(ModelConfig("sapggan", 64, widths=(64, 64, 64, 64, 32)), kimg=100.0)
+
+
+@pytest.mark.parametrize(
+    ("float32", "bfloat16", "precision"), [(8.0, 1.0, "bfloat16"), (1.1, 1.0, "float32"), (1.0, 40.0, "float32")]
+)
+def test_precision_on_a_cpu_is_what_a_convolution_says(monkeypatch, float32, bfloat16, precision):
+    times = {torch.float32: float32 / 1000, torch.bfloat16: bfloat16 / 1000}
+    monkeypatch.setattr(fast, "convolution_seconds", lambda dtype, _: times[dtype])
+    config, reasons = choose_fast_paths(LARGE, CPU)
+    assert config.precision == precision and not config.cuda_graphs
+    assert f"{float32:.1f} ms in float32, {bfloat16:.1f} ms in bfloat16" in reasons
+    forced, reasons = choose_fast_paths(dataclasses.replace(LARGE, precision="float32", compile=False), CPU)
+    assert (forced.precision, forced.compile) == ("float32", False) and reasons.count("as asked") == 2
+
+
+def test_a_small_run_is_plain_and_without_a_compiler_a_large_one_eager(monkeypatch):
+    small, reasons = choose_fast_paths(dataclasses.replace(LARGE, kimg=0.1), CPU)
+    assert (small.precision, small.compile) == ("float32", False) and "FLOP" in reasons
+    assert choose_fast_paths(LARGE, CPU)[0].compile == (fast.shutil.which("g++") is not None)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    config, reasons = choose_fast_paths(LARGE, CPU)
+    assert not config.compile and "no C++ compiler" in reasons
+
+
+def test_work_is_counted_as_by_hand():
+    # DCGAN at 16 px: G 4x4 from latent 8 to 4 maps, 4 to 4 at 8 px, 4 to 1 at 16 px; D the mirror with one logit
+    config = TrainConfig(ModelConfig("dcgan", 16, latent=8, widths=(4, 4, 4)))
+    generator = 2 * 16 * (8 * 4 + 4 * 4 * 16 + 4 * 1 * 64)
+    discriminator = 2 * 16 * (1 * 4 * 64 + 4 * 4 * 16 + 4 * 1)
+    assert fast.flops_per_image(config) == 3 * generator + 9 * discriminator
+
+
+def test_bfloat16_trains_nearly_the_same_weights():
+    single, half = run(precision="float32", lr=1e-3)[0], run(precision="bfloat16", lr=1e-3)[0]
+    for part in ("generator", "discriminator"):
+        weights = [torch.cat([p.flatten() for p in getattr(state, part).parameters()]) for state in (single, half)]
+        assert {p.dtype for p in getattr(half, part).parameters()} == {torch.float32}
+        assert not torch.equal(*weights)
+        assert torch.nn.functional.cosine_similarity(*weights, 0) > 0.9999
+
+
+@pytest.mark.parametrize("options", [{"loss": "wgan-gp"}, {"r1_gamma": 1.0, "r1_every": 1, "r2_gamma": 1.0}])
+def test_backward_passes_and_penalties_run_outside_autocast(options, monkeypatch):
+    """Within it the double backward of a float32 penalty would be rounded to bfloat16."""
+    seen = []
+
+    class Watched(Step):
+        def train(self, real):
+            for network in (self.state.generator, self.state.discriminator):
+                for parameter in network.parameters():
+                    parameter.requires_grad_(True).register_hook(
+                        lambda gradient: seen.append((torch.is_autocast_enabled("cpu"), gradient.dtype))
+                    )
+            return super().train(real)
+
+    run(Watched, steps=1, precision="bfloat16", **options)
+    assert set(seen) == {(False, torch.float32)}
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -122,14 +217,11 @@ needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA d
 def run_on_cuda(graphs, compiled=False, steps=10, **options):
     """Losses of each step and the state; the same weights, images and latents whatever the arguments."""
     device = torch.device("cuda")
-    config = resolve(TrainConfig(MODEL, batch=4, cuda_graphs=graphs, compile=compiled, **options), cuda=True)
+    config = TrainConfig(MODEL, batch=4, cuda_graphs=graphs, compile=compiled, **options)
+    config, _ = choose_fast_paths(resolve(config, cuda=True), device)
     torch.manual_seed(0)
     state = build(config, device)
-    if compiled:
-        compile_blocks(state.generator)
-        compile_blocks(state.discriminator)
-    step = Step(state, config, device)
-    step = GraphedStep(step) if graphs else step
+    step = FastStep(Step(state, config, device)) if graphs or compiled else Step(state, config, device)
     images = torch.rand(steps, 4, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     torch.manual_seed(1)
     return state, [{name: float(term) for name, term in step(image.to(device)).items()} for image in images]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sapggan_lib.losses import LOSSES, r1_penalty, wgan_penalty
+from sapggan_lib.losses import LOSSES, gradient_penalty, wgan_penalty
 
 REAL, FAKE = torch.tensor([2.0, 0.5]), torch.tensor([-1.0, 0.0])
 SOFT = math.log1p(math.exp(-1.0))
@@ -25,6 +25,8 @@ SOFT = math.log1p(math.exp(-1.0))
         # G: 1 - (f - mean r) = 3.25, 2.25 | 1 + (r - mean f) = 3.5, 2
         ("ra-hinge", 0.0, 2.75 + 2.75),
         ("ra-hinge-half", 0.0, 2.75),
+        # r - f = 3, .5 -> softplus(-3), softplus(-.5) | G: softplus(3), softplus(.5)
+        ("relativistic-pairing", (0.048587 + 0.474077) / 2, (3.048587 + 0.974077) / 2),
     ],
 )
 def test_losses_by_hand(name, discriminator, generator):
@@ -59,17 +61,17 @@ def test_wgan_penalty_is_the_mean_over_scales():
     assert penalty.item() == pytest.approx((1 + 1) / 2, rel=1e-5)
 
 
-def test_r1_penalty_is_half_the_mean_squared_norm():
-    assert r1_penalty(Weighted(), scales()).item() == pytest.approx((4 + 4) / 2 / 2, rel=1e-5)
+def test_the_gradient_penalty_is_half_the_mean_squared_norm():
+    assert gradient_penalty(Weighted(), scales()).item() == pytest.approx((4 + 4) / 2 / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["wgan", "r1"])
+@pytest.mark.parametrize("kind", ["wgan", "gradient"])
 def test_penalties_reach_the_weights(kind):
     network = Weighted()
     if kind == "wgan":
         wgan_penalty(network, scales(), scales(), torch.rand(3)).backward()
     else:
-        r1_penalty(network, scales()).backward()
+        gradient_penalty(network, scales()).backward()
     # d/da (4a - 1)^2 / 2 = 4 (4a - 1) = 4; d/da 16 a^2 / 4 = 8 a = 4
     assert network.a.grad.item() == pytest.approx(4.0, rel=1e-4)
 

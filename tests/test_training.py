@@ -66,6 +66,28 @@ def test_any_model_trains_with_any_loss(tmp_path, name, loss):
     assert all(np.isfinite(line["loss_g"]) for line in result.log)
 
 
+def test_a_resumed_run_computes_as_the_device_at_hand_does(tmp_path):
+    """As if the checkpoint came from a GPU, whose Adam is captured into a graph."""
+    train(images(), tmp_path / "run", config())
+    content = weights(tmp_path / "run")
+    content["device"], content["config"]["precision"] = "cuda", "bfloat16"
+    for name in ("optimizer_g", "optimizer_d"):
+        content[name]["param_groups"][0]["capturable"] = True
+    torch.save(content, tmp_path / "run/checkpoint.pt")
+    train(images(), tmp_path / "run", config(0.064), resume=True)
+    after = weights(tmp_path / "run")
+    assert after["optimizer_g"]["param_groups"][0]["capturable"] is False
+    assert after["config"]["precision"] == "float32" and after["device"] == "cpu"
+
+
+def test_precision_stays_with_a_run_and_resumes_bit_for_bit(tmp_path):
+    train(images(), tmp_path / "whole", config(0.064, precision="bfloat16"))
+    train(images(), tmp_path / "parts", config(0.032, precision="bfloat16"))
+    train(images(), tmp_path / "parts", config(0.064), resume=True)
+    assert_same(weights(tmp_path / "whole")["generator"], weights(tmp_path / "parts")["generator"])
+    assert weights(tmp_path / "parts")["config"]["precision"] == "bfloat16"
+
+
 def test_an_interrupted_run_ends_at_a_whole_step_and_can_go_on(tmp_path):
     def interrupt(kimg, generator):
         if kimg == 0.016:

@@ -34,6 +34,30 @@ def test_sapggan_maps_latents_to_scales_to_logits(channels, attention, place):
     assert build_discriminator("sapggan", **options)(images).shape == (4,)
 
 
+def test_gates_do_not_dim_what_the_discriminator_sees_at_high_resolution():
+    """At the start, the gradient of the logit by scale is with SE what it is without."""
+    def gradients(attention):
+        torch.manual_seed(0)
+        discriminator = build_discriminator("sapggan", 64, widths=(16, 16, 16, 8, 8), attention=attention)
+        shared = dict(plain.named_parameters()) if attention == "se" else {}
+        with torch.no_grad():
+            for name, parameter in discriminator.named_parameters():
+                if name in shared:
+                    parameter.copy_(shared[name])
+        images = [image.requires_grad_() for image in discriminator.real_views(torch.linspace(-1, 1, 8 * 64**2).reshape(
+            8, 1, 64, 64))]  # fmt: skip
+        norms = [gradient.norm() for gradient in torch.autograd.grad(discriminator(images).sum(), images)]
+        return discriminator, torch.stack(norms)
+
+    plain, without = gradients("none")
+    torch.testing.assert_close(gradients("se")[1], without)
+
+
+def test_the_start_has_one_bias_for_each_map():
+    start = build_generator("sapggan", latent=16, **NARROW).blocks[0]
+    assert start.bias.shape == (16, 1, 1) and start.dense.bias is None
+
+
 @pytest.mark.parametrize("name", ["pggan", "stylegan", "dcgan"])
 @pytest.mark.parametrize("resolution", [16, 64])
 @pytest.mark.parametrize("channels", [1, 3])
