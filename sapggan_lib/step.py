@@ -94,7 +94,9 @@ class Step:
         state, config = self.state, self.config
         if not isinstance(state.generator, Growing):
             return
-        level, alpha = stage_at(state.images, 1000 * (config.grow_kimg or 1), state.generator.levels)
+        level, alpha = stage_at(
+            state.images, 1000 * (config.grow_kimg or 1), state.generator.levels, state.generator.start
+        )
         new = level != state.generator.level or state.step == 0
         for network in (state.generator, state.discriminator, state.ema):
             network.set_stage(level, alpha)  # type: ignore[operator]

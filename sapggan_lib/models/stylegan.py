@@ -76,6 +76,8 @@ class Generator(Growing):
     function of z. `truncation` pulls styles towards the mean: 0 is the mean image, 1 the full variety.
     """
 
+    start = 1  # 8x8: lod_initial_resolution in the authors' training_loop.py
+
     def __init__(
         self,
         resolution: int = 512,

@@ -113,6 +113,16 @@ def test_stages_alternate_fade_and_stay(images, stage):
     assert stage_at(images, 100, 3) == stage
 
 
+@pytest.mark.parametrize(
+    ("images", "stage"),
+    [(0, (1, 1)), (99, (1, 1)), (100, (2, 0)), (150, (2, 0.5)), (250, (2, 1)), (325, (3, 0.25)), (9999, (3, 1))],
+)
+def test_stylegan_begins_at_8x8(images, stage):
+    """By hand from the authors' schedule: lod_initial_resolution 8, here up to 32x32."""
+    generator = build_generator("stylegan", 32, latent=8, widths=(8, 8, 8, 8))
+    assert stage_at(images, 100, generator.levels, generator.start) == stage
+
+
 def test_truncation_pulls_styles_to_the_mean():
     generator = build_generator("stylegan", 16, latent=16, widths=(8, 8, 8))
     for _ in range(50):

@@ -1,0 +1,29 @@
+"""The training step: stages, optimisers, latents and penalties as each model's reference has them."""
+
+import pytest
+import torch
+
+from sapggan_lib.config import ModelConfig, TrainConfig
+from sapggan_lib.defaults import resolve
+from sapggan_lib.step import Step
+from sapggan_lib.training import build
+
+CPU = torch.device("cpu")
+
+
+def new_step(name, batch=8, **options):
+    model = ModelConfig(name, resolution=16, latent=16, widths=(8, 8, 8))
+    config = resolve(TrainConfig(model, batch=batch, device="cpu", **options))
+    return Step(build(config, CPU), config, CPU)
+
+
+def real(batch=8):
+    return torch.rand(batch, 1, 16, 16) * 2 - 1
+
+
+@pytest.mark.parametrize(("name", "first", "second"), [("pggan", 4, 8), ("stylegan", 8, 16)])
+def test_training_begins_at_the_side_of_the_reference(name, first, second):
+    step, sides = new_step(name, grow_kimg=0.008), []
+    step.state.generator.register_forward_hook(lambda module, inputs, images: sides.append(images[0].shape[-1]))
+    step(real()), step(real())
+    assert (sides[0], sides[-1]) == (first, second)
