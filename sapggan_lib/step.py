@@ -59,9 +59,10 @@ class Step:
             epsilon = rand(len(real[0]), device=self.device)
             terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
         if self.penalty_due():
+            every = config.r1_every or 1
             for name, gamma, images in (("r1", config.r1_gamma, real), ("r2", config.r2_gamma, fake)):
                 if gamma:
-                    terms[name] = gamma * config.r1_every * gradient_penalty(discriminator, images)
+                    terms[name] = gamma * every * gradient_penalty(discriminator, images)
         update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
         return {name: term.detach() for name, term in terms.items()}
 
@@ -82,7 +83,8 @@ class Step:
 
     def penalty_due(self) -> bool:
         """Whether this step computes R1 or R2."""
-        return bool(self.config.r1_gamma or self.config.r2_gamma) and self.state.step % self.config.r1_every == 0
+        config = self.config
+        return bool(config.r1_gamma or config.r2_gamma) and self.state.step % (config.r1_every or 1) == 0
 
     def kind(self) -> object:
         """What decides which operations a step runs, penalties apart."""

@@ -5,6 +5,7 @@ import torch
 
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
+from sapggan_lib.errors import SapgganError
 from sapggan_lib.step import Step
 from sapggan_lib.training import build
 
@@ -27,3 +28,23 @@ def test_training_begins_at_the_side_of_the_reference(name, first, second):
     step.state.generator.register_forward_hook(lambda module, inputs, images: sides.append(images[0].shape[-1]))
     step(real()), step(real())
     assert (sides[0], sides[-1]) == (first, second)
+
+
+@pytest.mark.parametrize(("name", "steps"), [("stylegan", [0, 1, 2, 3]), ("sapggan", [0]), ("dcgan", [0])])
+def test_stylegan_is_penalised_at_each_step_and_the_others_lazily(name, steps):
+    step, seen = new_step(name, r1_gamma=10.0), []
+    for number in range(4):
+        if "r1" in step(real()):
+            seen.append(number)
+    assert seen == steps
+
+
+def test_r1_at_each_step_has_a_weight_of_gamma_alone(monkeypatch):
+    monkeypatch.setattr("sapggan_lib.step.gradient_penalty", lambda discriminator, images: torch.tensor(0.25))
+    assert float(new_step("stylegan")(real())["r1"]) == 10 * 0.25
+    assert float(new_step("dcgan", r1_gamma=2.0)(real())["r1"]) == 2 * 16 * 0.25
+
+
+def test_r1_never_is_said_by_its_weight():
+    with pytest.raises(SapgganError, match="set r1_gamma to 0"):
+        new_step("stylegan", r1_every=0)
