@@ -92,18 +92,22 @@ class Step:
         return (network.level, network.fading) if isinstance(network, Growing) else None
 
     def grow(self) -> None:
-        """Set the stage of growing networks; a new level starts Adam afresh, as PGGAN and StyleGAN do."""
+        """Set the stage of growing networks. Adam starts afresh where a fade begins and where it ends.
+
+        That is where floor or ceil of the level changes: `reset_opt_for_new_lod` in PGGAN's and StyleGAN's training
+        loops. The stage before comes from the networks, which a resumed run restores.
+        """
         state, config = self.state, self.config
         if not isinstance(state.generator, Growing):
             return
         level, alpha = stage_at(
             state.images, 1000 * (config.grow_kimg or 1), state.generator.levels, state.generator.start
         )
-        new = level != state.generator.level or state.step == 0
+        before = self.kind()
         for network in (state.generator, state.discriminator, state.ema):
             network.set_stage(level, alpha)  # type: ignore[operator]
         for optimizer in (state.optimizer_g, state.optimizer_d):
-            if new:
+            if self.kind() != before:
                 optimizer.state.clear()
             factor = LR_FACTOR.get(config.model.name, {}).get(4 * 2**level, 1.0)
             for group in optimizer.param_groups:

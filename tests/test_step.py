@@ -48,3 +48,20 @@ def test_r1_at_each_step_has_a_weight_of_gamma_alone(monkeypatch):
 def test_r1_never_is_said_by_its_weight():
     with pytest.raises(SapgganError, match="set r1_gamma to 0"):
         new_step("stylegan", r1_every=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "ages"),
+    [  # 20 images a phase, 8 a step: fades from 20 to 40, and PGGAN, a level more, from 60 to 80
+        ("pggan", [1, 2, 3, 1, 2, 1, 2, 3, 1, 2, 1, 2]),
+        ("stylegan", [1, 2, 3, 1, 2, 1, 2, 3, 4, 5, 6, 7]),
+        ("dcgan", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ],
+)
+def test_adam_starts_afresh_where_a_fade_begins_and_ends(name, ages):
+    step, seen = new_step(name, grow_kimg=0.02), []
+    for _ in ages:
+        step(real())
+        optimizers = step.state.optimizer_g, step.state.optimizer_d
+        seen.append({max(int(adam["step"]) for adam in optimizer.state.values()) for optimizer in optimizers})
+    assert seen == [{age} for age in ages]

@@ -20,6 +20,7 @@ class Growing(nn.Module):
         self.register_buffer("alpha", torch.ones(()), persistent=False)  # on the device: no recompiling as it moves
 
     def set_stage(self, level: int, alpha: float) -> None:
+        alpha = torch.tensor(alpha).item()  # as the saved state holds it, so that `fading` survives a resume
         self.level, self.fading = level, alpha < 1
         self.alpha.fill_(alpha)
 

@@ -105,6 +105,14 @@ def test_the_stage_is_saved_with_the_weights_and_images_come_at_full_size(tmp_pa
     assert generate(loaded, 2).shape == (2, 16, 16)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1 - 1e-6, 1 - 1e-12, 1.0])
+def test_a_restored_stage_fades_where_the_saved_one_did(alpha):
+    saved, restored = (build_generator("pggan", latent=16, **NARROW) for _ in range(2))
+    saved.set_stage(1, alpha)  # the last but one: 1 in float32, in which the state is saved
+    restored.load_state_dict(saved.state_dict())
+    assert (restored.level, restored.fading, restored.alpha) == (saved.level, saved.fading, saved.alpha)
+
+
 @pytest.mark.parametrize(
     ("images", "stage"),
     [(0, (0, 1)), (99, (0, 1)), (100, (1, 0)), (150, (1, 0.5)), (250, (1, 1)), (325, (2, 0.25)), (9999, (2, 1))],
