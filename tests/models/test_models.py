@@ -9,6 +9,7 @@ import torch
 
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator, save_generator
+from sapggan_lib.models.files import sample
 from sapggan_lib.models.growing import stage_at
 from sapggan_lib.models.stylegan import blur
 from sapggan_lib.models.weights import read_weights, write_weights
@@ -147,6 +148,44 @@ def test_stylegan_has_noise_and_mixed_styles_in_training_alone():
     assert not torch.equal(generator(z)[0], generator(z)[0])
     generator.eval()
     assert torch.equal(generator(z)[0], generator(z)[0])
+
+
+def noisy_stylegan():
+    generator = build_generator("stylegan", 16, latent=16, widths=(8, 8, 8)).eval()
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.ones_(parameter)
+    return generator
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_each_generated_image_has_noise_of_its_own_whatever_batch_and_number(level):
+    generator, state = noisy_stylegan(), torch.get_rng_state()
+    generator.set_stage(level, 1.0)
+    before = copy.deepcopy(generator.state_dict())
+    images = generate(generator, 7, seed=3, batch=2, truncation=0)
+    assert len(np.unique(images, axis=0)) == 7  # of one style
+    np.testing.assert_allclose(images[:5].astype(int), generate(generator, 5, 3, truncation=0).astype(int), atol=1)
+    assert not np.array_equal(images, generate(generator, 7, seed=4, truncation=0))
+    assert torch.equal(state, torch.get_rng_state())
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_noise_is_drawn_for_the_layers_in_use():
+    generator = noisy_stylegan()
+    generator.set_stage(1, 1.0)
+    noise = generator.draw_noise(3, torch.Generator().manual_seed(0))
+    assert [tuple(value.shape) for value in noise.values()] == [(3, 1, r, r) for r in (4, 4, 8, 8)]
+    drawn = torch.cat([value.flatten() for value in noise.values()])
+    assert len(drawn.unique()) == 3 * 2 * (16 + 64) and abs(float(drawn.std()) - 1) < 0.1
+
+
+def test_a_walk_has_one_noise_from_end_to_end():
+    generator, z = noisy_stylegan(), torch.randn(1, 16)
+    same = sample(generator, z.expand(3, -1))
+    torch.testing.assert_close(same, same[:1].expand(3, -1, -1, -1))
+    assert torch.equal(sample(generator, z), sample(generator, z))
 
 
 def test_the_bilinear_filter():
