@@ -51,6 +51,7 @@ class TrainConfig:
     ] | None = None
     kimg: float = 6000.0                                  # training length, thousands of real images shown
     batch: int = 16                                       # over all processes
+    stddev_group: int | None = None                       # images of a minibatch stddev; at most the batch
     seed: int = 0
     lr: float | None = None                               # Adam, both networks
     betas: tuple[float, ...] | None = None                # Adam

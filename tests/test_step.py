@@ -65,3 +65,33 @@ def test_adam_starts_afresh_where_a_fade_begins_and_ends(name, ages):
         optimizers = step.state.optimizer_g, step.state.optimizer_d
         seen.append({max(int(adam["step"]) for adam in optimizer.state.values()) for optimizer in optimizers})
     assert seen == [{age} for age in ages]
+
+
+@pytest.mark.parametrize(("name", "batch", "group"), [
+    ("pggan", 32, 16), ("pggan", 16, 16), ("pggan", 8, 8), ("stylegan", 16, 4), ("sapggan", 16, 4), ("dcgan", 16, 1),
+])  # fmt: skip
+def test_the_stddev_group_is_the_references_and_at_most_the_batch(name, batch, group):
+    assert new_step(name, batch).state.discriminator.group == group
+
+
+@pytest.mark.parametrize("name", ["pggan", "stylegan", "sapggan"])
+@pytest.mark.parametrize("batch", [4, 8])
+def test_logits_of_fakes_do_not_see_the_real_images_beside_them(name, batch):
+    """Two steps from the same start, with equal latents, other real images: the fake logits stay as they were."""
+    def logits_of_fakes(images):
+        step, seen = new_step(name, batch, lr=0.0, r1_gamma=0.0, loss="hinge"), []
+        step.state.discriminator.register_forward_hook(lambda module, inputs, logits: seen.append(logits))
+        torch.manual_seed(1)
+        step(images)
+        return seen[0].chunk(2)[1]
+
+    state = torch.get_rng_state()
+    first = logits_of_fakes(real(batch))
+    torch.set_rng_state(state)
+    torch.testing.assert_close(logits_of_fakes(-real(batch)), first)
+
+
+def test_a_larger_group_is_taken_where_it_is_asked_for_and_none_below_one():
+    assert new_step("sapggan", 16, stddev_group=8).state.discriminator.group == 8
+    with pytest.raises(SapgganError, match="at least 1"):
+        new_step("sapggan", stddev_group=0)
