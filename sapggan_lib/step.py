@@ -16,7 +16,8 @@ class Step:
     """`step(real)` trains on `[n, C, R, R]` in [-1, 1] and returns the loss terms as scalars on the device.
 
     The generator runs once: its images, detached, train the discriminator, then the same graph trains the
-    generator through the discriminator just updated, whose own weights need no gradient there.
+    generator through the discriminator just updated, whose own weights need no gradient there. Generators with
+    `fresh_latents` run again for their own step, on latents of its own, as in their references.
     """
 
     def __init__(self, state: State, config: TrainConfig, device: torch.device):
@@ -31,10 +32,15 @@ class Step:
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
         """What happens on the device: both networks take their optimiser steps."""
+        fresh = getattr(self.state.generator, "fresh_latents", False)
         with self.autocast():
             real_images = self.state.discriminator.real_views(real)  # type: ignore[operator]
-            fake_images = self.state.generator(randn(len(real), self.config.model.latent, device=self.device))
+        # no graph for D's step alone; but compiled, the code of G's step again: another takes as long to make
+        with torch.set_grad_enabled(not fresh or bool(self.config.compile)):
+            fake_images = self.generate(len(real))
         terms = self.train_discriminator(real_images, [image.detach() for image in fake_images])
+        if fresh:
+            fake_images = self.generate(len(real))
         return terms | self.train_generator(real_images, fake_images)
 
     def autocast(self) -> torch.autocast:
@@ -44,6 +50,10 @@ class Step:
         """
         wanted = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, wanted, cache_enabled=False)
+
+    def generate(self, n: int) -> list[Tensor]:
+        with self.autocast():
+            return self.state.generator(randn(n, self.config.model.latent, device=self.device))  # type: ignore[no-any-return]
 
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
         discriminator, config = self.state.discriminator, self.config

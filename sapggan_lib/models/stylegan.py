@@ -77,7 +77,8 @@ class Generator(Growing):
     0 is the mean image, 1 the full variety.
     """
 
-    start = 1  # 8x8: lod_initial_resolution in the authors' training_loop.py
+    start = 1             # 8x8: lod_initial_resolution in the authors' training_loop.py
+    fresh_latents = True  # the losses of both networks in the authors' loss.py each draw their own
 
     def __init__(
         self,
