@@ -174,6 +174,34 @@ def test_a_snapshot_that_draws_random_numbers_changes_nothing(tmp_path):
     assert_same(weights(tmp_path / "without")["generator"], weights(tmp_path / "with")["generator"])
 
 
+def test_the_averaged_dcgan_is_scored_shown_and_saved_with_statistics_of_its_own(tmp_path, monkeypatch):
+    seen = []
+
+    def snapshot(kimg, generator):
+        seen.append(generator.state_dict())
+        return {}
+
+    model = dataclasses.replace(MODEL, name="dcgan")
+    monkeypatch.setattr("sapggan_lib.record.write_sheet", lambda path, generator: seen.append(generator.state_dict()))
+    train(images(), tmp_path / "run", config(model=model, sample_kimg=1.0), on_snapshot=snapshot)
+    saved, kept = load_generator(tmp_path / "run"), build(resolve(config(model=model)), torch.device("cpu")).ema
+    for state in seen:
+        assert_same(saved.state_dict(), state)
+    kept.load_state_dict(weights(tmp_path / "run")["ema"])  # the training network's statistics
+    assert len(seen) == 2 and saved.state_dict().keys() == kept.state_dict().keys()
+    for parameter, other in zip(saved.parameters(), kept.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+    spread = {}
+    for name, generator in (("saved", saved), ("kept", kept)):
+        norm = generator.blocks[-1][1]
+        hook = norm.register_forward_hook(lambda module, inputs, x, name=name: spread.update({name: x.std((0, 2, 3))}))
+        with hook, torch.no_grad():
+            generator(torch.randn(512, 16))
+        spread[name] = (spread[name] / norm.weight.detach().abs()).mean().item()
+    assert spread["saved"] == pytest.approx(1, abs=0.1)  # batch norm's weight is the deviation of what leaves it
+    assert spread["kept"] != pytest.approx(1, abs=0.1)
+
+
 @pytest.mark.parametrize("change", [{"lr": 0.5}, {"seed": 1}, {"loss": "hinge"}])
 def test_resume_names_the_setting_that_changed(tmp_path, change):
     train(images(), tmp_path / "run", config())

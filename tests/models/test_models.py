@@ -150,6 +150,29 @@ def test_stylegan_has_noise_and_mixed_styles_in_training_alone():
     assert torch.equal(generator(z)[0], generator(z)[0])
 
 
+def test_batch_norm_statistics_of_its_own_are_means_over_batches_of_fixed_latents():
+    """The first layer's by hand: it is linear in z, so its mean is that of all latents."""
+    generator = build_generator("dcgan", 16, latent=16, widths=(8, 8, 8))
+    before, random = copy.deepcopy(generator.state_dict()), torch.get_rng_state()
+    own = generator.with_own_statistics(batches=3, batch=8)
+    z = torch.randn(24, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.einsum("ni,iojk->nojk", z, generator.blocks[0][0].weight)          # [24, 8, 4, 4]
+    torch.testing.assert_close(own.blocks[0][1].running_mean, x.mean((0, 2, 3)))
+    variance = torch.stack([part.var((0, 2, 3)) for part in x.split(8)]).mean(0)
+    torch.testing.assert_close(own.blocks[0][1].running_var, variance)
+    assert not own.training and generator.training and torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+
+
+def test_batch_norm_statistics_of_its_own_need_no_other_process(monkeypatch):
+    """One of several processes writes, and must not wait for numbers that the others never send."""
+    generator = build_generator("dcgan", 16, latent=16, widths=(8, 8, 8))
+    alone = generator.with_own_statistics().state_dict()
+    monkeypatch.setattr("sapggan_lib.models.dcgan.rank_and_world", lambda: (0, 2))
+    for name, value in generator.with_own_statistics().state_dict().items():
+        assert torch.equal(value, alone[name]), name
+
+
 def noisy_stylegan():
     generator = build_generator("stylegan", 16, latent=16, widths=(8, 8, 8)).eval()
     for name, parameter in generator.named_parameters():
