@@ -13,6 +13,8 @@ from sapggan_lib.models.sapggan import GeneratorBlock, GeneratorStart
 class Generator(Growing):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level."""
 
+    fresh_latents = True  # G_wgan_acgan and D_wgangp_acgan in the authors' loss.py each draw their own
+
     def __init__(
         self,
         resolution: int = 512,

@@ -27,7 +27,7 @@ class Epilogue(nn.Module):
         super().__init__()
         self.noise_strength = nn.Parameter(torch.zeros(width, 1, 1))
         self.style = Linear(style, 2 * width, gain=1.0)
-        self.register_buffer("noise", torch.randn(1, 1, side, side))  # in eval mode: the same for every image
+        self.register_buffer("noise", torch.randn(1, 1, side, side))  # eval mode's, unless `draw_noise` stands in
         self.noise: Tensor
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
@@ -73,8 +73,12 @@ class Generator(Growing):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level.
 
     In training mode noise is random, batches mix styles, and the mean style is tracked; in eval mode images are a
-    function of z. `truncation` pulls styles towards the mean: 0 is the mean image, 1 the full variety.
+    function of z, with one noise for all, so that walks are continuous. `truncation` pulls styles towards the mean:
+    0 is the mean image, 1 the full variety.
     """
+
+    start = 1             # 8x8: lod_initial_resolution in the authors' training_loop.py
+    fresh_latents = True  # the losses of both networks in the authors' loss.py each draw their own
 
     def __init__(
         self,
@@ -100,6 +104,19 @@ class Generator(Growing):
         for layer in self.mapping:
             w = leaky(layer(w))
         return w
+
+    def draw_noise(self, n: int, random: torch.Generator) -> dict[str, Tensor]:
+        """Noise of their own for `n` images, `[n, 1, r, r]` for each noise buffer in use, by the buffer's name.
+
+        Drawn image after image, so that an image's noise does not depend on the batch that it comes in.
+        """
+        buffers = {k: v for k, v in self.named_buffers() if k.endswith(".noise") and v.shape[-1] <= 4 * 2**self.level}
+        sizes = [buffer.numel() for buffer in buffers.values()]
+        drawn = torch.empty(n, sum(sizes))
+        for row in drawn:
+            row.normal_(generator=random)
+        parts = zip(buffers.items(), drawn.split(sizes, 1), strict=True)
+        return {name: part.reshape(n, *buffer.shape[1:]).to(buffer) for (name, buffer), part in parts}
 
     def forward(self, z: Tensor, truncation: float = 1.0) -> list[Tensor]:
         layers = 2 * (self.level + 1)
