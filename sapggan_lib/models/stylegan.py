@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from sapggan_lib.distributed import global_mean, randn
 from sapggan_lib.models import pggan
 from sapggan_lib.models.growing import Growing, double
-from sapggan_lib.models.layers import Conv, Linear, leaky, pixel_norm
+from sapggan_lib.models.layers import Conv, Linear, ToImage, leaky, pixel_norm
 
 MAPPING_LAYERS = 8
 MAPPING_LR = 0.01    # learning rate of the mapping network, relative to the rest
@@ -96,7 +96,7 @@ class Generator(Growing):
         self.blocks = nn.ModuleList([SynthesisStart(widths[0], latent)])
         for i in range(1, len(widths)):
             self.blocks.append(SynthesisBlock(widths[i - 1], widths[i], latent, 4 * 2**i))
-        self.to_image = nn.ModuleList(Conv(width, channels, kernel=1, gain=1.0) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
 
     def styles(self, z: Tensor) -> Tensor:
         """z `[N, latent]` to styles `[N, latent]`."""
