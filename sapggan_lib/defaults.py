@@ -22,10 +22,14 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
     """`config` with every None replaced by the default for its model, loss, length and device."""
     defaults = DEFAULTS[config.model.name]
     loss = config.loss or defaults["loss"]
+    r1_gamma = 0.0 if loss == "wgan-gp" else defaults["r1_gamma"]  # WGAN-GP has a penalty of its own
+    if config.r1_gamma is not None:
+        r1_gamma = config.r1_gamma
     choices = {"r1_every": 16, "stddev_group": 4} | defaults | {  # R1 is lazy as in Karras 2020
         "loss": loss,
         "lr": defaults.get("lr", 1e-3 if loss == "wgan-gp" else 2e-3),
-        "r2_gamma": 0.0,
+        "r1_gamma": r1_gamma,
+        "r2_gamma": r1_gamma if loss == "relativistic-pairing" else 0.0,  # as R3GAN, which cannot do without
         "grow_kimg": config.kimg / 20,
         "log_kimg": config.kimg / 200,
         "sample_kimg": config.kimg / 20,
