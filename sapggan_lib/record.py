@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sapggan_lib import checkpoint
 from sapggan_lib.checkpoint import State
 from sapggan_lib.config import TrainConfig, to_mapping
+from sapggan_lib.diagnostics import Diagnostics, peak_memory_gb
 from sapggan_lib.distributed import average_, rank_and_world
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import atomic_path, readable, write_json, write_text
@@ -39,11 +40,13 @@ class TrainResult:
 class Record:
     """Writes into a run's folder what falls due; only the first of several processes writes."""
 
-    def __init__(self, folder: Path, state: State, config: TrainConfig, data_hash: str, on_snapshot: Snapshot | None):
+    def __init__(
+        self, folder: Path, state: State, config: TrainConfig, data_hash: str, on_snapshot: Snapshot | None,
+        images: np.ndarray,  # uint8 [N, R, R] or [N, R, R, 3], what is trained on
+    ):  # fmt: skip
         self.folder, self.state, self.config = folder, state, config
         self.data_hash, self.on_snapshot = data_hash, on_snapshot
         self.pending: list[dict[str, Tensor]] = []
-        self.clock = time.monotonic()
         self.main = rank_and_world()[0] == 0
         self.log: list[dict[str, Any]] = []
         self.last_average: tuple[int, nn.Module] = (-1, state.ema)
@@ -55,6 +58,8 @@ class Record:
             # without the lines after the checkpoint
             write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in self.log))
             self.board = tensorboard(folder, state.step)
+            self.diagnostics = Diagnostics(images, state, self.log)
+        self.clock = time.monotonic()
 
     def add(self, terms: dict[str, Tensor]) -> None:
         self.pending.append(terms)
@@ -71,7 +76,7 @@ class Record:
         config, kimg = self.config, self.state.kimg
         checkpoint_due = due(config.checkpoint_kimg)
         if due(config.log_kimg) or checkpoint_due:
-            bar.set_postfix_str(self.flush())
+            bar.set_postfix_str(self.flush(last))
         pause = time.monotonic()
         snapshot_due = kimg >= config.kimg or any(before < k <= kimg for k in config.snapshot_kimg)
         if snapshot_due and self.on_snapshot and self.main:
@@ -94,8 +99,11 @@ class Record:
             self.last_average = step, ema.with_own_statistics()  # type: ignore[operator]
         return self.last_average[1]
 
-    def flush(self) -> str:
-        """Turn the pending loss terms into a log line; `SapgganError` when one is not finite."""
+    def flush(self, last: bool = False) -> str:
+        """Turn the pending loss terms into a log line; `SapgganError` when one is not finite.
+
+        What the diagnostics measure joins the line when due, and when it is the `last`; its time is no training time.
+        """
         names = list(dict.fromkeys(name for terms in self.pending for name in terms))
         first = self.state.step - len(self.pending) + 1
         means = {}
@@ -106,13 +114,22 @@ class Record:
                 step = first + steps[int((~values.isfinite()).nonzero()[0])]
                 raise self.not_finite(step, name)
             means[name] = round(float(values.mean()), 6)
-        now = time.monotonic()
-        elapsed, self.clock = now - self.clock, now
+            if name == "loss_d":  # a hinge that is 0 teaches the discriminator nothing
+                means["dead_d"] = round(float((values == 0).float().mean()), 4)
+        elapsed = time.monotonic() - self.clock
         self.state.seconds += elapsed
-        rate = len(self.pending) * self.config.batch / max(elapsed, 1e-9)
-        line = {"kimg": self.state.kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2)}
-        self.write(line | {"images_per_s": round(rate, 2)} | means)
+        images = len(self.pending) * self.config.batch
+        line = {
+            "kimg": self.state.kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2),
+            "images_per_s": round(images / max(elapsed, 1e-9), 2),
+            "seconds_per_kimg": round(1000 * elapsed / images, 3),
+        } | means  # fmt: skip
+        if self.main:
+            line |= peak_memory_gb(next(self.state.generator.parameters()).device)
+            line |= self.diagnostics() if last or self.diagnostics.due() else {}
+        self.write(line)
         self.pending = []
+        self.clock = time.monotonic()
         return " ".join(f"{name} {value:.3g}" for name, value in means.items())
 
     def write(self, line: dict[str, Any]) -> None:
@@ -124,8 +141,8 @@ class Record:
             except OSError as error:
                 raise readable(error, self.folder / "log.jsonl") from error
             if self.board:
-                for name in line.keys() - {"kimg", "step"}:
-                    self.board.add_scalar(name, line[name], line["step"])
+                for name, value in scalars(line):
+                    self.board.add_scalar(name, value, line["step"])
 
     def save(self) -> None:
         """The checkpoint, and the averaged generator for everyone else. Refuses weights that are not finite."""
@@ -155,6 +172,15 @@ def tensorboard(folder: Path, step: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(folder / "tensorboard", purge_step=step)
+
+
+def scalars(line: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Name and value of each number in a log line but its place; those of a dictionary as name/key."""
+    for name in line.keys() - {"kimg", "step"}:
+        if isinstance(line[name], dict):
+            yield from ((f"{name}/{key}", value) for key, value in line[name].items())
+        else:
+            yield name, line[name]
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:

@@ -69,7 +69,8 @@ def train(
         if rank == 0:
             print(f"{summary(config, len(images), world, device)}\nfast paths    {reasons}", file=sys.stderr)
         try:
-            return loop(batches, state, config, Record(folder, state, config, data_hash, on_snapshot), seconds)
+            record = Record(folder, state, config, data_hash, on_snapshot, batches.images)
+            return loop(batches, state, config, record, seconds)
         finally:
             batches.close()
 
