@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from sapggan_lib.distributed import global_mean, randn
 from sapggan_lib.models import pggan
 from sapggan_lib.models.growing import Growing, double
-from sapggan_lib.models.layers import Conv, Linear, ToImage, leaky, pixel_norm
+from sapggan_lib.models.layers import Conv, Linear, ToImage, instance_norm, leaky, pixel_norm
 
 MAPPING_LAYERS = 8
 MAPPING_LR = 0.01    # learning rate of the mapping network, relative to the rest
@@ -33,9 +33,8 @@ class Epilogue(nn.Module):
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         noise = randn(len(x), *self.noise.shape[1:], device=x.device) if self.training else self.noise
         x = leaky(x + noise.to(x.dtype) * self.noise_strength.to(x.dtype))
-        normal = F.instance_norm(x.float(), eps=1e-8).to(x.dtype)
         scale, shift = self.style(w)[:, :, None, None].chunk(2, 1)
-        return normal * (scale + 1) + shift
+        return instance_norm(x) * (scale + 1) + shift
 
 
 class SynthesisStart(nn.Module):
