@@ -7,7 +7,7 @@ On the machine with the images (no GPU needed):
 
 On the machine with the GPU (torch, numpy, OpenCV and Pillow are enough), one after the other:
 
-    python -m benchmarks.gpu speed --out OUT                                     # images/s against plain, floor, memory
+    python -m benchmarks.gpu speed --out OUT                                     # images/s against plain, memory
     python -m benchmarks.gpu models --out OUT --pack build/pack                  # four models, equal seconds
     python -m benchmarks.gpu losses --out OUT --pack build/pack                  # SAPGGAN with four losses
     python -m benchmarks.gpu attention --out OUT --pack build/pack               # se, sagan, none
@@ -41,7 +41,8 @@ from sapggan_lib.training import choose_device
 
 AGAIN = 3                                            # exit status: call again
 MODELS = ("sapggan", "pggan", "stylegan", "dcgan")
-SPEED = ("model", "resolution", "batch", "images_per_s", "plain", "ratio", "floor", "warm_up", "gigabytes", "device")
+SPEED = ("model", "resolution", "batch", "loss", "images_per_s", "float32", "plain", "ratio", "r1_step", "warm_up",
+         "gigabytes", "paths", "device")  # fmt: skip
 RUN = ("run", "trained_seconds", "kimg", "images_per_s", "warm_up", "fd", "fd_low", "fd_high", "kid", "n_fake",
        "n_real", "floor", "device")  # fmt: skip
 SCORE = ("generator", "kimg", "fd", "fd_low", "fd_high", "fd_floor", "kid", "kid_low", "kid_high", "precision",
@@ -58,7 +59,8 @@ def speed(options: argparse.Namespace, budget: Budget, results: Results) -> None
                      "widest": options.widest, "device": name}  # fmt: skip
             if not results.find(**facts):
                 budget.need(120 if device.type == "cuda" else 0)    # a 512-pixel network compiles for minutes
-                line = measure(model, side, options.batch, options.widest, options.measure_seconds, device)
+                config = Run(model, resolution=side, batch=options.batch, widest=options.widest).config()
+                line = measure(config, options.measure_seconds, device)
                 results.add(facts | line | {"command": command(options), "torch": torch.__version__})
     if device.type == "cuda" and importlib.util.find_spec("pytest") and not results.find(step="tests", device=name):
         budget.need(60)
@@ -153,7 +155,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "samples": (int, 5000, "generated images for the last score"),
         "samples-along": (int, 1000, "generated images for the scores before it"),
         "held-out": (float, 0.1, "share of the images, by patient, that no model sees"),
-        "measure-seconds": (float, 5.0, "speed: of measuring, for each of engine and plain"),
+        "measure-seconds": (float, 5.0, "speed: of measuring, for each way"),
         "device": (str, "auto", "auto, cpu, cuda"),
     }
     for name, (kind, default, text) in numbers.items():
@@ -164,7 +166,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     options.told = {name.replace("-", "_") for name in (*numbers, "models", "resolutions")
                     if getattr(options, name.replace("-", "_")) != parser.get_default(name.replace("-", "_"))}
     if options.step == "speed" and "widest" not in options.told:
-        options.widest = 512                         # as the floor was computed
+        options.widest = 512                         # the paper's
     options.archive_size = options.archive_size or (128 if options.resolution <= 128 else 512)
     return options
 

@@ -119,7 +119,8 @@ def build_parser() -> argparse.ArgumentParser:
     workshop = add("workshop", "copy the notebooks for a class: students', instructor's and notes")
     workshop.add_argument("out", metavar="OUT", type=Path, help="a new folder")
 
-    add("doctor", "what is installed, what will be slow or missing, and the fix")
+    doctor = add("doctor", "what is installed, what will be slow or missing, and the fix")
+    doctor.add_argument("--device", action="store_true", help="also try each fast path against the plain step (1 min)")
     return parser
 
 

@@ -129,6 +129,15 @@ def doctor(options: argparse.Namespace) -> None:
     missing = [check.name for check in checks if check.state == "missing" and check.name != "Inception"]
     if missing:
         raise SapgganError(f"missing: {', '.join(missing)}; the lines above say how to mend each")
+    if options.device:
+        from sapggan_lib import device_check
+
+        failed = []
+        for check in device_check.examine():
+            print(doctor.report([check]), flush=True)
+            failed += [check.name] if check.state == "failed" else []
+        if failed:
+            raise SapgganError(f"wrong on this device: {', '.join(failed)}; the lines above say how to do without")
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Check:
     """One line of the doctor's report."""
 
     name: str
-    state: Literal["ok", "slow", "missing"]
+    state: Literal["ok", "slow", "missing", "failed"]
     detail: str
     fix: str = ""
 

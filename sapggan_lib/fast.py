@@ -216,4 +216,6 @@ def say(line: str) -> None:
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """What went wrong, in a line; dynamo's first line only names the backend that "raised:" the next."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith("raised:") else lines[0]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from benchmarks import gpu, gpu_data, gpu_runs
+from benchmarks import gpu, gpu_data, gpu_runs, train_speed
 from sapggan_lib import record
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.evaluation import Features
@@ -146,6 +146,16 @@ def test_the_published_model_has_scores_and_a_card(run, tmp_path):
     assert line["n_fake"] == 12 and line["n_real"] == 28 and line["n_held_out"] == 12
     assert f"{line['fd']:.4g} | {line['fd_low']:.4g} to" in card and f"{line['closer_to_train']:.3f} (" in card
     assert str(tmp_path) not in card + (out / "results.jsonl").read_text() + (out / "generator.json").read_text()
+
+
+def test_speed_counts_whole_cycles_of_the_lazy_penalty(run, tmp_path, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr(train_speed, "time", SimpleNamespace(perf_counter=lambda: next(clock) / 10))
+    assert run("speed", "--models", "sapggan", "--resolutions", 16, "--measure-seconds", 0.5) == 0
+    (line,) = lines(tmp_path / "out")
+    for way in ("images_per_s", "plain", "float32"):
+        assert line[way] == pytest.approx(16 * 4 / 0.2)  # the step with the penalty, and fifteen without
+    assert line["r1_step"] == pytest.approx(4 / 0.1) and line["loss"] == "ra-hinge"
 
 
 def test_the_run_with_all_defaults_is_shared_by_the_steps():
