@@ -18,7 +18,7 @@ from sapggan_lib.checkpoint import State
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
 from sapggan_lib.fast import FastStep, compile_blocks
-from sapggan_lib.losses import GP_WEIGHT, LOSSES, r1_penalty, wgan_penalty
+from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
 from sapggan_lib.step import Step
 from sapggan_lib.training import build, choose_device
 
@@ -117,8 +117,9 @@ class Plain:
         total = loss.discriminator(d(images), d(fake))
         if loss.gradient_penalty:
             total = total + GP_WEIGHT * wgan_penalty(d, images, fake, torch.rand(len(real), device=real.device))
-        if config.r1_gamma and self.state.step % config.r1_every == 0:
-            total = total + config.r1_gamma * config.r1_every * r1_penalty(d, images)
+        every = config.r1_every or 1
+        if config.r1_gamma and self.state.step % every == 0:
+            total = total + config.r1_gamma * every * gradient_penalty(d, images)
         self.state.step += 1
         self.opt_d.zero_grad()
         total.backward()

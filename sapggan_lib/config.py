@@ -51,6 +51,7 @@ class TrainConfig:
     ] | None = None
     kimg: float = 6000.0                                  # training length, thousands of real images shown
     batch: int = 16                                       # over all processes
+    stddev_group: int | None = None                       # images of a minibatch stddev; at most the batch
     seed: int = 0
     lr: float | None = None                               # Adam, both networks
     betas: tuple[float, ...] | None = None                # Adam
@@ -58,7 +59,7 @@ class TrainConfig:
     ema_rampup: float = 0.05                              # the half-life is at most this share of the images seen
     r1_gamma: float | None = None                         # weight of R1 at real images; 0: none
     r2_gamma: float | None = None                         # the same at generated images
-    r1_every: int = 16                                    # steps between R1 penalties, each weighted by this
+    r1_every: int | None = None                           # steps between R1 penalties, each weighted by this
     grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
     augment: tuple[Literal["translation", "brightness", "cutout", "crop"], ...] = ()  # what D sees of real and fake
     log_kimg: float | None = None                         # between lines of log.jsonl; None: kimg / 200

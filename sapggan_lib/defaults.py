@@ -8,9 +8,12 @@ from sapggan_lib.errors import SapgganError
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "sapggan": {"loss": "ra-hinge", "betas": (0.0, 0.99), "r1_gamma": 1.0},
-    "pggan": {"loss": "wgan-gp", "betas": (0.0, 0.99), "r1_gamma": 0.0},                  # Karras 2017
-    "stylegan": {"loss": "minmax", "lr": 1e-3, "betas": (0.0, 0.99), "r1_gamma": 10.0},   # Karras 2019
-    "dcgan": {"loss": "minmax", "lr": 2e-4, "betas": (0.5, 0.999), "r1_gamma": 0.0},      # Radford 2015
+    "pggan": {"loss": "wgan-gp", "betas": (0.0, 0.99), "r1_gamma": 0.0,
+              "stddev_group": 16},                                                        # Karras 2017
+    "stylegan": {"loss": "minmax", "lr": 1e-3, "betas": (0.0, 0.99), "r1_gamma": 10.0,
+                 "r1_every": 1},                                                          # Karras 2019
+    "dcgan": {"loss": "minmax", "lr": 2e-4, "betas": (0.5, 0.999), "r1_gamma": 0.0,
+              "stddev_group": 1},                                                         # Radford 2015
 }
 LR_FACTOR = {"stylegan": {128: 1.5, 256: 2.0, 512: 3.0, 1024: 3.0}}  # as it grows to this side; 1 where not named
 
@@ -19,10 +22,14 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
     """`config` with every None replaced by the default for its model, loss, length and device."""
     defaults = DEFAULTS[config.model.name]
     loss = config.loss or defaults["loss"]
-    choices = defaults | {
+    r1_gamma = 0.0 if loss == "wgan-gp" else defaults["r1_gamma"]  # WGAN-GP has a penalty of its own
+    if config.r1_gamma is not None:
+        r1_gamma = config.r1_gamma
+    choices = {"r1_every": 16, "stddev_group": 4} | defaults | {  # R1 is lazy as in Karras 2020
         "loss": loss,
         "lr": defaults.get("lr", 1e-3 if loss == "wgan-gp" else 2e-3),
-        "r2_gamma": 0.0,
+        "r1_gamma": r1_gamma,
+        "r2_gamma": r1_gamma if loss == "relativistic-pairing" else 0.0,  # as R3GAN, which cannot do without
         "grow_kimg": config.kimg / 20,
         "log_kimg": config.kimg / 200,
         "sample_kimg": config.kimg / 20,
@@ -34,4 +41,8 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
         raise SapgganError(f"betas must be two numbers, not {list(config.betas)}")
     if config.cuda_graphs and not cuda:
         raise SapgganError("cuda_graphs needs a CUDA device; leave it out on the CPU")
+    if config.stddev_group is not None and config.stddev_group < 1:
+        raise SapgganError(f"stddev_group must be at least 1, not {config.stddev_group}")
+    if config.r1_every is not None and config.r1_every < 1:
+        raise SapgganError(f"r1_every must be at least 1, not {config.r1_every}; for no R1 set r1_gamma to 0")
     return dataclasses.replace(config, **{k: v for k, v in choices.items() if getattr(config, k) is None})

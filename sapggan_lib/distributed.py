@@ -24,6 +24,7 @@ def processes(device: torch.device) -> Iterator[None]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
         yield
+        dist.barrier()  # one that leaves early closes connections under the other's threads
     finally:
         dist.destroy_process_group()
 

@@ -55,7 +55,10 @@ def choose_fast_paths(config: TrainConfig, device: torch.device) -> tuple[TrainC
 
 
 def flops_per_image(config: TrainConfig) -> float:
-    """Floating point operations of a step, for each image: 3 passes through G and 9 through D, penalties apart."""
+    """Floating point operations of a step, for each image: 3 passes through G and 9 through D.
+
+    Penalties apart, and the fourth pass of generators with `fresh_latents`.
+    """
     counts = []
     generator, discriminator = blueprints(config.model)
     z = torch.empty(4, config.model.latent, device="meta")
@@ -130,7 +133,8 @@ class FastStep:
             self.kind, self.calls, self.graph = step.kind(), 0, None
             if self.compiled:
                 self.rehearse(real)
-        if not self.graphs or step.penalty_due():
+        lazy = step.penalty_due() and (step.config.r1_every or 1) > 1
+        if not self.graphs or lazy:
             terms = step.train(real)
         elif self.calls < self.WARMUP:
             self.calls += 1

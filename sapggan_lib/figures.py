@@ -137,14 +137,14 @@ def plot_loss_shapes(ax: Axes, shapes: Mapping[str, np.ndarray], logits: np.ndar
 
 
 def plot_gates(ax: Axes, gates: Mapping[int, np.ndarray]) -> Axes:
-    """SE gates by resolution: a dot per feature map (its mean over samples). `gates`: `[N, C]` in (0, 1)."""
+    """SE gates by resolution: a dot per feature map (its mean over samples). `gates`: `[N, C]` in (0, 2)."""
     random = np.random.default_rng(0)
     for place, values in enumerate(gates.values()):
         means = values.mean(0)
         ax.plot(place + random.uniform(-0.3, 0.3, len(means)), means, ".", color=PALETTE[0], alpha=0.6)
-    ax.axhline(0.5, color="0.4", linestyle=":", label="0.5: what an untrained gate gives")
+    ax.axhline(1.0, color="0.4", linestyle=":", label="1: an untrained gate, which changes nothing")
     ax.set_xticks(range(len(gates)), [f"{resolution}" for resolution in gates])
-    ax.set(xlabel="resolution of the block", ylabel="gate (1 keeps a map, 0 drops it)", ylim=(0, 1))
+    ax.set(xlabel="resolution of the block", ylabel="gate (1 keeps a map, 0 drops it)", ylim=(0, 2))
     ax.legend()
     return ax
 
@@ -187,10 +187,10 @@ def plot_gated_maps(
 ) -> Axes:
     """The `shown` most and least gated feature maps of one image: before their SE gate above, after it below.
 
-    Middle gray is 0. A map keeps its own scale in both rows, so a gate shows as contrast lost.
+    Middle gray is 0. A map keeps its own scale in both rows, so a gate shows as contrast lost or gained.
     """
-    peak = np.abs(before).max((1, 2)).clip(1e-12)
-    gates = np.abs(after).max((1, 2)) / peak
+    peaks = [np.abs(maps).max((1, 2)).clip(1e-12) for maps in (before, after)]
+    gates, peak = peaks[1] / peaks[0], np.maximum(*peaks)
     order = np.argsort(-gates)
     chosen = [*order[:shown], *order[-shown:]]
     cells, labels = [], []

@@ -66,7 +66,7 @@ def gradient_norms(
 
 
 def attention_gates(generator: nn.Module, latents: Tensor) -> dict[int, np.ndarray]:
-    """The SE gates of each generator block, values in (0, 1), `[N, C]` by resolution; empty without SE."""
+    """The SE gates of each generator block, values in (0, 2), `[N, C]` by resolution; empty without SE."""
     return {
         resolution: (after.abs().mean((2, 3)) / before.abs().mean((2, 3)).clamp_min(1e-12)).float().cpu().numpy()
         for resolution, (before, after) in excited_maps(generator, latents).items()

@@ -1,5 +1,6 @@
 """What a run will need, said before it starts, and what would make it fail."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,14 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
     """
     share = config.batch // world
     if config.batch % (world * group):
-        near = max(1, round(config.batch / (world * group))) * world * group
+        unit = world * max(group, config.stddev_group or 1)  # a batch below the group wanted made it smaller
+        near = max(1, round(config.batch / unit)) * unit
         among = f" on each of {world} processes" if world > 1 else ""
-        raise SapgganError(f"batch {config.batch} is not a multiple of {group}{among} (minibatch stddev); use {near}")
+        smaller = 1 if config.batch % world else math.gcd(share, group)
+        other = f", or stddev_group {smaller}" if smaller > 1 else ""
+        raise SapgganError(
+            f"batch {config.batch} is not a multiple of {group}{among} (minibatch stddev); use {near}{other}"
+        )
     if share < 1:
         raise SapgganError(f"batch {config.batch} is smaller than the number of processes, {world}")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())

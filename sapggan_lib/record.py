@@ -49,6 +49,7 @@ class Record:
         self.pending: list[dict[str, Tensor]] = []
         self.main = rank_and_world()[0] == 0
         self.log: list[dict[str, Any]] = []
+        self.last_average: tuple[int, nn.Module] = (-1, state.ema)
         if self.main:
             (folder / "samples").mkdir(parents=True, exist_ok=True)
             if state.step:
@@ -80,13 +81,23 @@ class Record:
         snapshot_due = kimg >= config.kimg or any(before < k <= kimg for k in config.snapshot_kimg)
         if snapshot_due and self.on_snapshot and self.main:
             with torch.random.fork_rng(range(torch.cuda.device_count())):
-                scores = self.on_snapshot(kimg, self.state.ema)
+                scores = self.on_snapshot(kimg, self.average())
             self.write({"kimg": kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2)} | scores)
         if due(config.sample_kimg) and self.main:
-            write_sheet(self.folder / "samples" / f"{kimg:010.3f}.png", self.state.ema)
+            write_sheet(self.folder / "samples" / f"{kimg:010.3f}.png", self.average())
         if checkpoint_due and self.main:
             self.save()
         self.clock += time.monotonic() - pause
+
+    def average(self) -> nn.Module:
+        """The averaged generator as it is scored, shown and saved: DCGAN's a copy with statistics of its own.
+
+        The state's is left alone, so that training and exact resume know nothing of it.
+        """
+        ema, step = self.state.ema, self.state.step
+        if hasattr(ema, "with_own_statistics") and self.last_average[0] != step:
+            self.last_average = step, ema.with_own_statistics()  # type: ignore[operator]
+        return self.last_average[1]
 
     def flush(self, last: bool = False) -> str:
         """Turn the pending loss terms into a log line; `SapgganError` when one is not finite.
@@ -141,7 +152,7 @@ class Record:
                 raise self.not_finite(self.state.step, f"the {part}'s weights")
         checkpoint.save_checkpoint(self.folder, self.state, self.config, self.data_hash)
         metadata = {"kimg": self.state.kimg, "step": self.state.step, "data_hash": self.data_hash}
-        save_generator(self.folder / WEIGHTS, self.state.ema, metadata | {"train": to_mapping(self.config)})
+        save_generator(self.folder / WEIGHTS, self.average(), metadata | {"train": to_mapping(self.config)})
 
     def not_finite(self, step: int, what: str) -> SapgganError:
         return SapgganError(

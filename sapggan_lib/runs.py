@@ -160,7 +160,7 @@ def _papermill(job: Job, folder: Path, threads: int, stream: Any) -> str:
     command += ["-y", json.dumps(parameters)]
     variables = os.environ | {HEADLESS_VARIABLE: "1", "JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel
     if threads:  # kernels that each take all cores slow each other down tenfold
-        variables["OMP_NUM_THREADS"] = str(threads)
+        variables |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     process = subprocess.Popen(command, env=variables, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
     while process.poll() is None:
         with contextlib.suppress(subprocess.TimeoutExpired):

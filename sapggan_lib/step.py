@@ -16,7 +16,8 @@ class Step:
     """`step(real)` trains on `[n, C, R, R]` in [-1, 1] and returns the loss terms as scalars on the device.
 
     The generator runs once: its images, detached, train the discriminator, then the same graph trains the
-    generator through the discriminator just updated, whose own weights need no gradient there.
+    generator through the discriminator just updated, whose own weights need no gradient there. Generators with
+    `fresh_latents` run again for their own step, on latents of its own, as in their references.
     """
 
     def __init__(self, state: State, config: TrainConfig, device: torch.device):
@@ -31,10 +32,15 @@ class Step:
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
         """What happens on the device: both networks take their optimiser steps."""
+        fresh = getattr(self.state.generator, "fresh_latents", False)
         with self.autocast():
             real_images = self.state.discriminator.real_views(real)  # type: ignore[operator]
-            fake_images = self.state.generator(randn(len(real), self.config.model.latent, device=self.device))
+        # no graph for D's step alone; but compiled, the code of G's step again: another takes as long to make
+        with torch.set_grad_enabled(not fresh or bool(self.config.compile)):
+            fake_images = self.generate(len(real))
         terms = self.train_discriminator(real_images, [image.detach() for image in fake_images])
+        if fresh:
+            fake_images = self.generate(len(real))
         return terms | self.train_generator(real_images, fake_images)
 
     def autocast(self) -> torch.autocast:
@@ -44,6 +50,10 @@ class Step:
         """
         wanted = self.config.precision == "bfloat16"
         return torch.autocast(self.device.type, torch.bfloat16, wanted, cache_enabled=False)
+
+    def generate(self, n: int) -> list[Tensor]:
+        with self.autocast():
+            return self.state.generator(randn(n, self.config.model.latent, device=self.device))  # type: ignore[no-any-return]
 
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
         discriminator, config = self.state.discriminator, self.config
@@ -59,9 +69,10 @@ class Step:
             epsilon = rand(len(real[0]), device=self.device)
             terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
         if self.penalty_due():
+            every = config.r1_every or 1
             for name, gamma, images in (("r1", config.r1_gamma, real), ("r2", config.r2_gamma, fake)):
                 if gamma:
-                    terms[name] = gamma * config.r1_every * gradient_penalty(discriminator, images)
+                    terms[name] = gamma * every * gradient_penalty(discriminator, images)
         update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
         return {name: term.detach() for name, term in terms.items()}
 
@@ -82,7 +93,8 @@ class Step:
 
     def penalty_due(self) -> bool:
         """Whether this step computes R1 or R2."""
-        return bool(self.config.r1_gamma or self.config.r2_gamma) and self.state.step % self.config.r1_every == 0
+        config = self.config
+        return bool(config.r1_gamma or config.r2_gamma) and self.state.step % (config.r1_every or 1) == 0
 
     def kind(self) -> object:
         """What decides which operations a step runs, penalties apart."""
@@ -90,16 +102,22 @@ class Step:
         return (network.level, network.fading) if isinstance(network, Growing) else None
 
     def grow(self) -> None:
-        """Set the stage of growing networks; a new level starts Adam afresh, as PGGAN and StyleGAN do."""
+        """Set the stage of growing networks. Adam starts afresh where a fade begins and where it ends.
+
+        That is where floor or ceil of the level changes: `reset_opt_for_new_lod` in PGGAN's and StyleGAN's training
+        loops. The stage before comes from the networks, which a resumed run restores.
+        """
         state, config = self.state, self.config
         if not isinstance(state.generator, Growing):
             return
-        level, alpha = stage_at(state.images, 1000 * (config.grow_kimg or 1), state.generator.levels)
-        new = level != state.generator.level or state.step == 0
+        level, alpha = stage_at(
+            state.images, 1000 * (config.grow_kimg or 1), state.generator.levels, state.generator.start
+        )
+        before = self.kind()
         for network in (state.generator, state.discriminator, state.ema):
             network.set_stage(level, alpha)  # type: ignore[operator]
         for optimizer in (state.optimizer_g, state.optimizer_d):
-            if new:
+            if self.kind() != before:
                 optimizer.state.clear()
             factor = LR_FACTOR.get(config.model.name, {}).get(4 * 2**level, 1.0)
             for group in optimizer.param_groups:

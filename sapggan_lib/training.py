@@ -134,6 +134,7 @@ def build(config: TrainConfig, device: torch.device) -> State:
     model = to_mapping(config.model)
     generator = build_generator(**model).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     del model["latent"]
+    model["stddev_group"] = min(config.stddev_group or 1, config.batch)  # more would mix real and fake in one group
     discriminator = build_discriminator(**model).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
     options = {"lr": config.lr, "betas": config.betas, "eps": 1e-8, "fused": True, "capturable": config.cuda_graphs}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from sapggan_lib.batches import Batches
 from sapggan_lib.config import ModelConfig, TrainConfig
+from sapggan_lib.defaults import resolve
 from sapggan_lib.distributed import processes
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.preflight import check
@@ -19,7 +21,7 @@ from tests.test_training import MODEL, images
 
 RUNS = {  # what crosses the batch: relativistic means, stddev groups, batch norm, noise, augmentation, penalties
     "sapggan": {"loss": "ra-hinge", "augment": ("translation", "cutout")},
-    "pggan": {"loss": "wgan-gp", "grow_kimg": 0.012},
+    "pggan": {"loss": "wgan-gp", "grow_kimg": 0.012, "stddev_group": 4},
     "stylegan": {"loss": "minmax", "grow_kimg": 0.012},
     "dcgan": {"loss": "ra-hinge"},
 }
@@ -66,6 +68,26 @@ def test_processes_does_nothing_outside_torchrun():
 def test_a_batch_that_groups_would_straddle_is_refused(tmp_path, batch, world, message):
     with pytest.raises(SapgganError, match=message):
         check(TrainConfig(batch=batch), 4, world, 0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("batch", "world", "wanted", "message"),
+    [
+        (20, 1, 16, "batch 20 is not a multiple of 16 .*use 16, or stddev_group 4"),
+        (24, 1, 16, "use 32, or stddev_group 8"),
+        (16, 2, 16, "multiple of 16 on each of 2 processes .*use 32, or stddev_group 8"),
+        (8, 2, 16, "multiple of 8 on each of 2 processes .*use 32, or stddev_group 4"),  # at batch 16 the group is 16
+        (9, 2, 4, "use 8$"),
+    ],
+)
+def test_a_refused_batch_comes_with_numbers_that_work(tmp_path, batch, world, wanted, message):
+    config = resolve(TrainConfig(batch=batch, stddev_group=wanted))
+    with pytest.raises(SapgganError, match=message) as error:
+        check(config, min(wanted, batch), world, 0, tmp_path)
+    used, *smaller = map(int, re.findall(r"(?:use|stddev_group) (\d+)", str(error.value)))
+    check(dataclasses.replace(config, batch=used), min(wanted, used), world, 0, tmp_path)
+    for group in smaller:
+        check(dataclasses.replace(config, stddev_group=group), group, world, 0, tmp_path)
 
 
 def test_a_full_disk_is_known_before_the_first_step(tmp_path):

@@ -139,11 +139,14 @@ def broken_compiler(graph, inputs):
 
 @pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
 def test_where_compiling_fails_the_plain_step_goes_on_untouched(name, capsys):
-    def broken(state, config, device):
-        return FastStep(Step(state, dataclasses.replace(config, compile=True), device), broken_compiler)
+    def asked(state, config, device):
+        return Step(state, dataclasses.replace(config, compile=True), device)
+
+    def broken(*arguments):
+        return FastStep(asked(*arguments), broken_compiler)
 
     options = {"model": dataclasses.replace(MODEL, name=name), "loss": "hinge", "grow_kimg": 0.004, "steps": 4}
-    plain, after = run(**options)[0], run(broken, **options)[0]
+    plain, after = run(asked, **options)[0], run(broken, **options)[0]
     for part in ("generator", "discriminator", "ema"):
         for key, value in getattr(plain, part).state_dict().items():
             assert torch.equal(value, getattr(after, part).state_dict()[key]), key

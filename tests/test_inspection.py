@@ -37,7 +37,11 @@ def test_gates_are_what_the_module_computes_and_none_without_se():
     latents = torch.randn(4, 8)
     gates = inspection.attention_gates(generator, latents)
     assert {resolution: gate.shape for resolution, gate in gates.items()} == {4: (4, 8), 8: (4, 8), 16: (4, 8)}
-    assert all(((gate > 0) & (gate < 1)).all() for gate in gates.values())
+    assert all(np.allclose(gate, 1, atol=1e-5) for gate in gates.values())  # untrained: the identity
+    for block in generator.blocks:
+        torch.nn.init.constant_(block.attention.excite.bias, 1.0)
+    closed = 2 / (1 + np.exp(-1.0))
+    assert all(np.allclose(gate, closed, atol=1e-5) for gate in inspection.attention_gates(generator, latents).values())
     assert inspection.attention_gates(networks("none")[0], latents) == {}
     assert not any(module._forward_hooks for module in generator.modules())
 

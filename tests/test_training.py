@@ -41,9 +41,9 @@ def assert_same(a, b):
 
 
 @pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
-@pytest.mark.parametrize("stop", [0.008, 0.032, 0.048])
+@pytest.mark.parametrize("stop", [0.008, 0.032, 0.04, 0.048])
 def test_a_resumed_run_has_the_weights_of_one_that_never_stopped(tmp_path, name, stop):
-    """At any step: with 20 images a phase, 32 lies in the first fade and 48 in the stay after it."""
+    """At any step: with 20 images a phase, 32 lies in the first fade, 40 at its end, 48 in the stay."""
     model = dataclasses.replace(MODEL, name=name)
     options = {"model": model, "grow_kimg": 0.02, "r1_gamma": 1.0, "r1_every": 3}
     train(images(), tmp_path / "whole", config(0.08, **options))
@@ -172,6 +172,34 @@ def test_a_snapshot_that_draws_random_numbers_changes_nothing(tmp_path):
     assert torch.equal(state, torch.get_rng_state())
     assert [line["kimg"] for line in result.log if "noise" in line] == [0.008, 0.016, 0.032]
     assert_same(weights(tmp_path / "without")["generator"], weights(tmp_path / "with")["generator"])
+
+
+def test_the_averaged_dcgan_is_scored_shown_and_saved_with_statistics_of_its_own(tmp_path, monkeypatch):
+    seen = []
+
+    def snapshot(kimg, generator):
+        seen.append(generator.state_dict())
+        return {}
+
+    model = dataclasses.replace(MODEL, name="dcgan")
+    monkeypatch.setattr("sapggan_lib.record.write_sheet", lambda path, generator: seen.append(generator.state_dict()))
+    train(images(), tmp_path / "run", config(model=model, sample_kimg=1.0), on_snapshot=snapshot)
+    saved, kept = load_generator(tmp_path / "run"), build(resolve(config(model=model)), torch.device("cpu")).ema
+    for state in seen:
+        assert_same(saved.state_dict(), state)
+    kept.load_state_dict(weights(tmp_path / "run")["ema"])  # the training network's statistics
+    assert len(seen) == 2 and saved.state_dict().keys() == kept.state_dict().keys()
+    for parameter, other in zip(saved.parameters(), kept.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+    spread = {}
+    for name, generator in (("saved", saved), ("kept", kept)):
+        norm = generator.blocks[-1][1]
+        hook = norm.register_forward_hook(lambda module, inputs, x, name=name: spread.update({name: x.std((0, 2, 3))}))
+        with hook, torch.no_grad():
+            generator(torch.randn(512, 16))
+        spread[name] = (spread[name] / norm.weight.detach().abs()).mean().item()
+    assert spread["saved"] == pytest.approx(1, abs=0.1)  # batch norm's weight is the deviation of what leaves it
+    assert spread["kept"] != pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("change", [{"lr": 0.5}, {"seed": 1}, {"loss": "hinge"}])

@@ -54,15 +54,18 @@ def build_discriminator(
     attention: str = "se",
     se_ratio: int = 16,
     se_place: str = "between",
+    stddev_group: int = 4,                # images of a minibatch stddev; not for dcgan, which has none
 ) -> nn.Module:
     """The discriminator for `build_generator`'s images: a list of `[N, C, r, r]` to float32 logits `[N]`.
 
-    Arguments and errors as in `build_generator`. `.group` is the minibatch stddev's group (1: none).
+    Other arguments and errors as in `build_generator`. `.group` is the minibatch stddev's group (1: none).
     """
     widths = check(name, resolution, channels, widths)
     options: dict[str, Any] = {"resolution": resolution, "channels": channels, "widths": widths}
     if name == "sapggan":
         options |= {"attention": attention, "se_ratio": se_ratio, "se_place": se_place}
+    if name != "dcgan":
+        options["group"] = stddev_group
     discriminator: nn.Module = MODELS[name].Discriminator(**options)
     return discriminator
 

@@ -1,5 +1,6 @@
 """DCGAN (Radford 2015), deepened: one more transposed convolution for each doubling of the resolution."""
 
+import copy
 import itertools
 
 import torch
@@ -10,19 +11,22 @@ from sapggan_lib.models.layers import leaky
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch norm over the global batch when several processes train, so that they equal one. Keeps `[N, C, H, W]`."""
+    """Batch norm over the global batch when several processes train, so that they equal one. Keeps `[N, C, H, W]`.
+
+    With a `momentum` of None, as in `Generator.with_own_statistics`, a process is alone.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or rank_and_world()[1] == 1:
+        if not self.training or self.momentum is None or rank_and_world()[1] == 1:
             return super().forward(x)
         x = x.float()
         mean = global_mean(x, (0, 2, 3))[:, None, None]                     # [C, 1, 1]
         variance = global_mean((x - mean).square(), (0, 2, 3))[:, None, None]
         with torch.no_grad():
             count = x.numel() // x.shape[1] * rank_and_world()[1]
-            self.running_mean.lerp_(mean.flatten(), self.momentum)          # type: ignore[union-attr, arg-type]
+            self.running_mean.lerp_(mean.flatten(), self.momentum)          # type: ignore[union-attr]
             unbiased = variance.flatten() * count / (count - 1)
-            self.running_var.lerp_(unbiased, self.momentum)                 # type: ignore[union-attr, arg-type]
+            self.running_var.lerp_(unbiased, self.momentum)                 # type: ignore[union-attr]
             self.num_batches_tracked.add_(1)                                # type: ignore[union-attr]
         return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight[:, None, None] + self.bias[:, None, None]
 
@@ -50,6 +54,23 @@ class Generator(nn.Module):
         for block in self.blocks:
             x = block(x)                                                    # [N, width, r, r]
         return [self.to_image(x).float()]
+
+    @torch.no_grad()
+    def with_own_statistics(self, batches: int = 16, batch: int = 32) -> nn.Module:
+        """A copy to make images with, its batch norm statistics those of its weights: averaged weights have none.
+
+        They are means over `batches` of latents that are always the same, as `torch.optim.swa_utils.update_bn` makes
+        them for averaged weights (Izmailov 2018, section 3.2). The global random state stays untouched.
+        """
+        network = copy.deepcopy(self).train()
+        for module in network.modules():
+            if isinstance(module, BatchNorm):
+                module.reset_running_stats()
+                module.momentum = None  # the mean of all batches
+        random = torch.Generator().manual_seed(0)
+        for _ in range(batches):
+            network(torch.randn(batch, self.latent, generator=random).to(next(self.parameters())))
+        return network.eval()
 
 
 def up(in_width: int, width: int, stride: int = 2, padding: int = 1) -> nn.Module:

@@ -1,6 +1,7 @@
 """Generators as files, and images out of generators."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import write_json
@@ -27,28 +29,38 @@ def latents(n: int, width: int, seed: int) -> Tensor:
 def generate(generator: nn.Module, n: int, seed: int = 0, batch: int = 16, truncation: float = 1.0) -> np.ndarray:
     """Images as uint8 `[n, R, R]`, or `[n, R, R, 3]` from a colour generator, at the full resolution R.
 
-    The same for a seed whatever `n` and `batch`; the global random state stays untouched. `truncation` below 1
-    trades variety for typical images in StyleGAN (a pull towards the mean style); the other models refuse it.
+    The same for a seed whatever `n` and `batch`; the global random state stays untouched. StyleGAN's images get
+    noise of their own (`randomize_noise` in the authors' metrics). `truncation` below 1 trades variety for typical
+    images in StyleGAN (a pull towards the mean style); the other models refuse it.
     """
     parameter = next(generator.parameters())
     z = latents(n, generator.latent, seed)  # type: ignore[arg-type]
+    random = torch.Generator().manual_seed(seed ^ 2**31)  # another stream than the latents'
+    noise: dict[str, Tensor] = {}
     images = []
     training = generator.training
     generator.eval()
     for chunk in z.split(batch):
-        x = sample(generator, chunk.to(parameter.device), truncation)
-        images.append(to_uint8(x))
+        if hasattr(generator, "draw_noise"):
+            noise = generator.draw_noise(len(chunk), random)  # type: ignore[operator]
+        images.append(to_uint8(sample(generator, chunk.to(parameter.device), truncation, noise)))
     generator.train(training)
     resolution: int = generator.resolution  # type: ignore[assignment]
     stacked = np.concatenate(images) if images else np.empty((0, resolution, resolution, 1), np.uint8)
     return stacked[..., 0] if stacked.shape[-1] == 1 else stacked
 
 
-def sample(generator: nn.Module, z: Tensor, truncation: float = 1.0) -> Tensor:
-    """The largest image for each z, `[N, C, R, R]`; a growing generator's is enlarged to R by nearest neighbour."""
+def sample(
+    generator: nn.Module, z: Tensor, truncation: float = 1.0, noise: Mapping[str, Tensor] | None = None
+) -> Tensor:
+    """The largest image for each z, `[N, C, R, R]`; a growing generator's is enlarged to R by nearest neighbour.
+
+    `noise` stands in for the generator's buffers of these names. Without it StyleGAN has one noise for all images.
+    """
     if truncation != 1 and generator.config["name"] != "stylegan":  # type: ignore[index]
         raise SapgganError("truncation is for stylegan alone; leave it at 1")
-    image = (generator(z) if truncation == 1 else generator(z, truncation=truncation))[-1]
+    options = {} if truncation == 1 else {"truncation": truncation}
+    image = functional_call(generator, dict(noise or {}), (z,), options)[-1]
     return F.interpolate(image, size=(generator.resolution,) * 2)  # type: ignore[arg-type]
 
 

@@ -11,6 +11,8 @@ class Growing(nn.Module):
     New networks are fully grown. The stage is part of the state dict.
     """
 
+    start = 0  # the level that training begins with
+
     def __init__(self, levels: int):
         super().__init__()
         self.levels = levels
@@ -18,6 +20,7 @@ class Growing(nn.Module):
         self.register_buffer("alpha", torch.ones(()), persistent=False)  # on the device: no recompiling as it moves
 
     def set_stage(self, level: int, alpha: float) -> None:
+        alpha = torch.tensor(alpha).item()  # as the saved state holds it, so that `fading` survives a resume
         self.level, self.fading = level, alpha < 1
         self.alpha.fill_(alpha)
 
@@ -40,11 +43,16 @@ class Growing(nn.Module):
         return [self.blend(double(F.avg_pool2d(image, 2)), image) if self.fading else image]
 
 
-def stage_at(images: int, per_phase: float, levels: int) -> tuple[int, float]:
-    """Level and alpha after `images` shown: a stay at 4x4, then a fade and a stay at each level, `per_phase` each."""
+def stage_at(images: int, per_phase: float, levels: int, start: int = 0) -> tuple[int, float]:
+    """Level and alpha after `images` shown: a stay at level `start`, then a fade and a stay at each level above.
+
+    Each takes `per_phase` images (`TrainingSchedule` in PGGAN's train.py and StyleGAN's training_loop.py).
+    """
     phase = images / per_phase
-    level = 0 if phase < 1 else min(levels - 1, 1 + int((phase - 1) / 2))
-    return level, min(1.0, phase - 1 - 2 * (level - 1)) if level else 1.0
+    if phase < 1:
+        return start, 1.0
+    level = min(levels - 1, start + 1 + int((phase - 1) / 2))
+    return level, min(1.0, phase - 1 - 2 * (level - start - 1))
 
 
 def double(images: Tensor) -> Tensor:

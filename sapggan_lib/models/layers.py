@@ -25,6 +25,17 @@ def pixel_norm(x: Tensor) -> Tensor:
     return x * torch.rsqrt(power + 1e-8).to(x.dtype)
 
 
+def instance_norm(x: Tensor) -> Tensor:
+    """Bring each map of each image to mean 0 and variance 1. Keeps `[N, C, H, W]` and its type, in channels_last.
+
+    `F.instance_norm`'s numbers, whose result and gradient are contiguous: every convolution after it would copy.
+    """
+    y = x.permute(0, 2, 3, 1).flatten(1, 2).float()                                    # [N, HW, C]
+    y = y - y.mean(1, keepdim=True)
+    y = y * torch.rsqrt(y.square().mean(1, keepdim=True) + 1e-8)
+    return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2).to(x.dtype)
+
+
 def minibatch_stddev(x: Tensor, group: int = 4) -> Tensor:
     """The mean standard deviation over features and pixels within consecutive groups (Karras 2017, section 3).
 

@@ -6,12 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.models.growing import Growing, double
-from sapggan_lib.models.layers import Conv, Head, leaky
+from sapggan_lib.models.layers import Conv, FromImage, Head, ToImage, leaky
 from sapggan_lib.models.sapggan import GeneratorBlock, GeneratorStart
 
 
 class Generator(Growing):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level."""
+
+    fresh_latents = True  # G_wgan_acgan and D_wgangp_acgan in the authors' loss.py each draw their own
 
     def __init__(
         self,
@@ -25,7 +27,7 @@ class Generator(Growing):
         self.blocks = nn.ModuleList([GeneratorStart(latent, widths[0], nn.Identity(), "end")])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(GeneratorBlock(below, width, nn.Identity(), "end"))
-        self.to_image = nn.ModuleList(Conv(width, channels, kernel=1, gain=1.0) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
 
     def forward(self, z: Tensor) -> list[Tensor]:
         x = below = z
@@ -63,7 +65,7 @@ class Discriminator(Growing):
     ):
         super().__init__(len(widths))
         self.resolution, self.group = resolution, group
-        self.from_image = nn.ModuleList(Conv(channels, width, kernel=1) for width in widths)
+        self.from_image = nn.ModuleList(FromImage(channels, width) for width in widths)
         self.blocks = nn.ModuleList([Head(widths[0], group)])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(self.block(width, below))

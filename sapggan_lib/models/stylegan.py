@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from sapggan_lib.distributed import global_mean, randn
 from sapggan_lib.models import pggan
 from sapggan_lib.models.growing import Growing, double
-from sapggan_lib.models.layers import Conv, Linear, leaky, pixel_norm
+from sapggan_lib.models.layers import Conv, Linear, ToImage, instance_norm, leaky, pixel_norm
 
 MAPPING_LAYERS = 8
 MAPPING_LR = 0.01    # learning rate of the mapping network, relative to the rest
@@ -27,15 +27,14 @@ class Epilogue(nn.Module):
         super().__init__()
         self.noise_strength = nn.Parameter(torch.zeros(width, 1, 1))
         self.style = Linear(style, 2 * width, gain=1.0)
-        self.register_buffer("noise", torch.randn(1, 1, side, side))  # in eval mode: the same for every image
+        self.register_buffer("noise", torch.randn(1, 1, side, side))  # eval mode's, unless `draw_noise` stands in
         self.noise: Tensor
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         noise = randn(len(x), *self.noise.shape[1:], device=x.device) if self.training else self.noise
         x = leaky(x + noise.to(x.dtype) * self.noise_strength.to(x.dtype))
-        normal = F.instance_norm(x.float(), eps=1e-8).to(x.dtype)
         scale, shift = self.style(w)[:, :, None, None].chunk(2, 1)
-        return normal * (scale + 1) + shift
+        return instance_norm(x) * (scale + 1) + shift
 
 
 class SynthesisStart(nn.Module):
@@ -73,8 +72,12 @@ class Generator(Growing):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level.
 
     In training mode noise is random, batches mix styles, and the mean style is tracked; in eval mode images are a
-    function of z. `truncation` pulls styles towards the mean: 0 is the mean image, 1 the full variety.
+    function of z, with one noise for all, so that walks are continuous. `truncation` pulls styles towards the mean:
+    0 is the mean image, 1 the full variety.
     """
+
+    start = 1             # 8x8: lod_initial_resolution in the authors' training_loop.py
+    fresh_latents = True  # the losses of both networks in the authors' loss.py each draw their own
 
     def __init__(
         self,
@@ -92,7 +95,7 @@ class Generator(Growing):
         self.blocks = nn.ModuleList([SynthesisStart(widths[0], latent)])
         for i in range(1, len(widths)):
             self.blocks.append(SynthesisBlock(widths[i - 1], widths[i], latent, 4 * 2**i))
-        self.to_image = nn.ModuleList(Conv(width, channels, kernel=1, gain=1.0) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
 
     def styles(self, z: Tensor) -> Tensor:
         """z `[N, latent]` to styles `[N, latent]`."""
@@ -100,6 +103,19 @@ class Generator(Growing):
         for layer in self.mapping:
             w = leaky(layer(w))
         return w
+
+    def draw_noise(self, n: int, random: torch.Generator) -> dict[str, Tensor]:
+        """Noise of their own for `n` images, `[n, 1, r, r]` for each noise buffer in use, by the buffer's name.
+
+        Drawn image after image, so that an image's noise does not depend on the batch that it comes in.
+        """
+        buffers = {k: v for k, v in self.named_buffers() if k.endswith(".noise") and v.shape[-1] <= 4 * 2**self.level}
+        sizes = [buffer.numel() for buffer in buffers.values()]
+        drawn = torch.empty(n, sum(sizes))
+        for row in drawn:
+            row.normal_(generator=random)
+        parts = zip(buffers.items(), drawn.split(sizes, 1), strict=True)
+        return {name: part.reshape(n, *buffer.shape[1:]).to(buffer) for (name, buffer), part in parts}
 
     def forward(self, z: Tensor, truncation: float = 1.0) -> list[Tensor]:
         layers = 2 * (self.level + 1)

@@ -51,8 +51,8 @@ JOINS = sum((w + w // 2) * w * s**2 for w, s in zip(W[:-1], SIDES, strict=False)
 STDDEV = sum(constant(w, s) for w, s in zip(W[1:], SIDES[1:], strict=True))
 DISCRIMINATOR = {
     "sapggan": PGGAN_D + JOINS + STDDEV + sum(gate(w) for w in W),
-    "pggan": PGGAN_D + W[-1] * 32**2,
-    "stylegan": PGGAN_D + W[-1] * 32**2,
+    "pggan": PGGAN_D,
+    "stylegan": PGGAN_D,
     "dcgan": 16 * W[0] + sum(fused(w, b, s) for b, w, s in UP[:-1]) + 16 * W[-2] * 16**2,
 }
 

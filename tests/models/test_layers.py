@@ -11,6 +11,7 @@ from sapggan_lib.models.layers import (
     SqueezeExcite,
     StddevConv,
     ToImage,
+    instance_norm,
     minibatch_stddev,
     pixel_norm,
 )
@@ -73,3 +74,17 @@ def test_self_attention_starts_as_identity_and_then_mixes_pixels():
     moved = x.clone()
     moved[..., 0, 0] += 1
     assert (layer(moved) - layer(x))[..., 3, 3].abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_instance_norm_is_torchs_and_stays_in_channels_last(dtype, layout):
+    x = (3 * torch.randn(2, 8, 4, 6) + 5).to(dtype).to(memory_format=layout).requires_grad_()
+    expected = F.instance_norm(x.float(), eps=1e-8).to(dtype)
+    normal = instance_norm(x)
+    torch.testing.assert_close(normal, expected)
+    weight = torch.randn_like(normal)
+    (gradient,), (of_torch,) = (torch.autograd.grad((y * weight).sum(), x) for y in (normal, expected))
+    torch.testing.assert_close(gradient, of_torch, atol=1e-5, rtol=1e-2 if dtype == torch.bfloat16 else 1e-4)
+    if layout == torch.channels_last:
+        assert all(y.is_contiguous(memory_format=layout) for y in (normal, gradient))

@@ -9,6 +9,7 @@ import torch
 
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator, save_generator
+from sapggan_lib.models.files import sample
 from sapggan_lib.models.growing import stage_at
 from sapggan_lib.models.stylegan import blur
 from sapggan_lib.models.weights import read_weights, write_weights
@@ -105,12 +106,30 @@ def test_the_stage_is_saved_with_the_weights_and_images_come_at_full_size(tmp_pa
     assert generate(loaded, 2).shape == (2, 16, 16)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1 - 1e-6, 1 - 1e-12, 1.0])
+def test_a_restored_stage_fades_where_the_saved_one_did(alpha):
+    saved, restored = (build_generator("pggan", latent=16, **NARROW) for _ in range(2))
+    saved.set_stage(1, alpha)  # the last but one: 1 in float32, in which the state is saved
+    restored.load_state_dict(saved.state_dict())
+    assert (restored.level, restored.fading, restored.alpha) == (saved.level, saved.fading, saved.alpha)
+
+
 @pytest.mark.parametrize(
     ("images", "stage"),
     [(0, (0, 1)), (99, (0, 1)), (100, (1, 0)), (150, (1, 0.5)), (250, (1, 1)), (325, (2, 0.25)), (9999, (2, 1))],
 )
 def test_stages_alternate_fade_and_stay(images, stage):
     assert stage_at(images, 100, 3) == stage
+
+
+@pytest.mark.parametrize(
+    ("images", "stage"),
+    [(0, (1, 1)), (99, (1, 1)), (100, (2, 0)), (150, (2, 0.5)), (250, (2, 1)), (325, (3, 0.25)), (9999, (3, 1))],
+)
+def test_stylegan_begins_at_8x8(images, stage):
+    """By hand from the authors' schedule: lod_initial_resolution 8, here up to 32x32."""
+    generator = build_generator("stylegan", 32, latent=8, widths=(8, 8, 8, 8))
+    assert stage_at(images, 100, generator.levels, generator.start) == stage
 
 
 def test_truncation_pulls_styles_to_the_mean():
@@ -129,6 +148,67 @@ def test_stylegan_has_noise_and_mixed_styles_in_training_alone():
     assert not torch.equal(generator(z)[0], generator(z)[0])
     generator.eval()
     assert torch.equal(generator(z)[0], generator(z)[0])
+
+
+def test_batch_norm_statistics_of_its_own_are_means_over_batches_of_fixed_latents():
+    """The first layer's by hand: it is linear in z, so its mean is that of all latents."""
+    generator = build_generator("dcgan", 16, latent=16, widths=(8, 8, 8))
+    before, random = copy.deepcopy(generator.state_dict()), torch.get_rng_state()
+    own = generator.with_own_statistics(batches=3, batch=8)
+    z = torch.randn(24, 16, generator=torch.Generator().manual_seed(0))
+    x = torch.einsum("ni,iojk->nojk", z, generator.blocks[0][0].weight)          # [24, 8, 4, 4]
+    torch.testing.assert_close(own.blocks[0][1].running_mean, x.mean((0, 2, 3)))
+    variance = torch.stack([part.var((0, 2, 3)) for part in x.split(8)]).mean(0)
+    torch.testing.assert_close(own.blocks[0][1].running_var, variance)
+    assert not own.training and generator.training and torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+
+
+def test_batch_norm_statistics_of_its_own_need_no_other_process(monkeypatch):
+    """One of several processes writes, and must not wait for numbers that the others never send."""
+    generator = build_generator("dcgan", 16, latent=16, widths=(8, 8, 8))
+    alone = generator.with_own_statistics().state_dict()
+    monkeypatch.setattr("sapggan_lib.models.dcgan.rank_and_world", lambda: (0, 2))
+    for name, value in generator.with_own_statistics().state_dict().items():
+        assert torch.equal(value, alone[name]), name
+
+
+def noisy_stylegan():
+    generator = build_generator("stylegan", 16, latent=16, widths=(8, 8, 8)).eval()
+    for name, parameter in generator.named_parameters():
+        if name.endswith("noise_strength"):
+            torch.nn.init.ones_(parameter)
+    return generator
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_each_generated_image_has_noise_of_its_own_whatever_batch_and_number(level):
+    generator, state = noisy_stylegan(), torch.get_rng_state()
+    generator.set_stage(level, 1.0)
+    before = copy.deepcopy(generator.state_dict())
+    images = generate(generator, 7, seed=3, batch=2, truncation=0)
+    assert len(np.unique(images, axis=0)) == 7  # of one style
+    np.testing.assert_allclose(images[:5].astype(int), generate(generator, 5, 3, truncation=0).astype(int), atol=1)
+    assert not np.array_equal(images, generate(generator, 7, seed=4, truncation=0))
+    assert torch.equal(state, torch.get_rng_state())
+    for name, value in generator.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_noise_is_drawn_for_the_layers_in_use():
+    generator = noisy_stylegan()
+    generator.set_stage(1, 1.0)
+    noise = generator.draw_noise(3, torch.Generator().manual_seed(0))
+    assert [tuple(value.shape) for value in noise.values()] == [(3, 1, r, r) for r in (4, 4, 8, 8)]
+    drawn = torch.cat([value.flatten() for value in noise.values()])
+    assert len(drawn.unique()) == 3 * 2 * (16 + 64) and abs(float(drawn.std()) - 1) < 0.1
+
+
+def test_a_walk_has_one_noise_from_end_to_end():
+    generator, z = noisy_stylegan(), torch.randn(1, 16)
+    same = sample(generator, z.expand(3, -1))
+    torch.testing.assert_close(same, same[:1].expand(3, -1, -1, -1))
+    assert torch.equal(sample(generator, z), sample(generator, z))
 
 
 def test_the_bilinear_filter():
