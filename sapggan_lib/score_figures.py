@@ -34,8 +34,8 @@ def plot_spread(ax: Axes, logs: Mapping[str, Log]) -> Axes:
     for data in [value for log in logs.values() for value in curve(log, "spread_data")[1]][:1]:
         ax.axhline(data, color="0.4", linestyle=":", label="data")
         ax.axhspan(0, COLLAPSE * data, color="0.9", lw=0, label="collapse")
-    ax.set(xlabel="kimg", ylabel="spread of samples (gray levels)", ylim=(0, None))
-    ax.legend(fontsize="small")
+    ax.set(xlabel="kimg", ylabel="spread of samples (gray levels)", ylim=(0, 1.4 * ax.get_ylim()[1]))
+    ax.legend(fontsize="small", ncols=2, loc="upper left")  # above the curves
     return ax
 
 
