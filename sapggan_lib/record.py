@@ -126,7 +126,7 @@ class Record:
         } | means  # fmt: skip
         if self.main:
             line |= peak_memory_gb(next(self.state.generator.parameters()).device)
-            line |= self.diagnostics() if last or self.diagnostics.due() else {}
+            line |= self.diagnostics(self.average) if last or self.diagnostics.due() else {}
         self.write(line)
         self.pending = []
         self.clock = time.monotonic()

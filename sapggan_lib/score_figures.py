@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from sapggan_lib.diagnostics import COLLAPSE, Log, curve
 from sapggan_lib.figures import MARKERS, PALETTE
 
 
@@ -18,6 +19,51 @@ def plot_losses(ax: Axes, log: Sequence[Mapping[str, Any]]) -> Axes:
     ax.plot(kimg, [row["loss_g"] for row in rows], label="generator", linestyle="--")
     ax.set(xlabel="kimg", ylabel="loss")
     ax.legend()
+    return ax
+
+
+def plot_spread(ax: Axes, logs: Mapping[str, Log]) -> Axes:
+    """Spread of each training's samples over kimg, the raw generator's dashed; the data's spread dotted, collapse gray.
+
+    `logs`: label to rows of log.jsonl, all of the same data.
+    """
+    for index, (label, log) in enumerate(logs.items()):
+        style = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)], "markersize": 4}
+        ax.plot(*curve(log, "spread"), label=label, **style)
+        ax.plot(*curve(log, "spread_raw"), linestyle="--", alpha=0.5, **style)
+    for data in [value for log in logs.values() for value in curve(log, "spread_data")[1]][:1]:
+        ax.axhline(data, color="0.4", linestyle=":", label="data")
+        ax.axhspan(0, COLLAPSE * data, color="0.9", lw=0, label="collapse")
+    ax.set(xlabel="kimg", ylabel="spread of samples (gray levels)", ylim=(0, 1.4 * ax.get_ylim()[1]))
+    ax.legend(fontsize="small", ncols=2, loc="upper left")  # above the curves
+    return ax
+
+
+def plot_dead_steps(ax: Axes, logs: Mapping[str, Log]) -> Axes:
+    """Share of steps in which the discriminator's loss is exactly 0, over kimg, one line per training."""
+    for index, (label, log) in enumerate(logs.items()):
+        ax.plot(*curve(log, "dead_d"), label=label, color=PALETTE[index % len(PALETTE)], ls=["-", "--", ":"][index % 3])
+    ax.set(xlabel="kimg", ylabel="dead steps of the discriminator (share)", ylim=(-0.03, 1.03))
+    ax.legend(fontsize="small")
+    return ax
+
+
+def plot_logit_gradients(ax: Axes, logs: Mapping[str, Log]) -> Axes:
+    """Norm of the logit's gradient over the side of its image: each training's first dashed, its last solid."""
+    sides = set()
+    lines: list[dict[str, Any]] = [{"linestyle": "--", "markerfacecolor": "none"}, {}]
+    for index, (label, log) in enumerate(logs.items()):
+        lines[1]["label"] = label
+        gradients = curve(log, "logit_gradient")[1]
+        for gradient, line in zip(gradients[:1] + gradients[-1:], lines, strict=False):
+            x = [int(side) for side in gradient]
+            sides.update(x)
+            style = {"color": PALETTE[index % len(PALETTE)], "marker": MARKERS[index % len(MARKERS)]}
+            ax.plot(x, list(gradient.values()), **style, **line)
+    ax.set(xlabel="side of the image (pixels)", ylabel="gradient of the logit", xscale="log", yscale="log")
+    ax.set_xticks(sorted(sides), [str(side) for side in sorted(sides)])
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.legend(fontsize="small")
     return ax
 
 

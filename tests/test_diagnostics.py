@@ -12,7 +12,7 @@ from sapggan_lib import diagnostics
 from sapggan_lib.checkpoint import State
 from sapggan_lib.config import ModelConfig
 from sapggan_lib.diagnostics import BEGUN, Diagnostics, collapse_report, curve, logit_gradient, spread
-from sapggan_lib.models import build_discriminator
+from sapggan_lib.models import build_discriminator, generate, load_generator
 from sapggan_lib.record import Record, read_log, scalars
 from sapggan_lib.training import build, train
 from tests.test_training import assert_same, config, images, weights
@@ -47,6 +47,10 @@ def state_of(strength, step=BEGUN):
     return State(Painter(0.5), Linear(), Painter(strength).eval(), None, None, step=step, images=8 * step)
 
 
+def numbers(measure):
+    return measure(lambda: measure.state.ema)
+
+
 def data(side=8):
     """Half black, half white: a spread of 127.5."""
     return np.repeat(np.array([0, 255], np.uint8), 10)[:, None, None] * np.ones((1, side, side), np.uint8)
@@ -77,25 +81,25 @@ def test_a_discriminator_is_left_as_it_was(name):
 def test_images_that_are_all_alike_are_a_collapse_said_once_and_its_end_too(capsys):
     state = state_of(0.0)
     measure = Diagnostics(data(), state, [])
-    row = measure()
+    row = numbers(measure)
     assert row["spread"] == 0 and row["collapsed"] is True and row["spread_data"] == 127.5
     assert 60 < row["spread_raw"] < 64.5           # of plus and minus 0.5, not just as many of each
     assert capsys.readouterr().err.startswith(
         "training: collapse at 4 kimg: samples spread over 0.0 gray levels, the data over 127.5; raise r1_gamma"
     )
-    assert measure()["collapsed"] and capsys.readouterr().err == ""
+    assert numbers(measure)["collapsed"] and capsys.readouterr().err == ""
     state.ema.strength.data.fill_(0.5)
-    assert "collapsed" not in measure() and "collapse is over at 4 kimg" in capsys.readouterr().err
+    assert "collapsed" not in numbers(measure) and "collapse is over at 4 kimg" in capsys.readouterr().err
 
 
 def test_a_resumed_run_keeps_its_number_and_does_not_say_the_collapse_again(capsys):
     measure = Diagnostics(data(), state_of(0.0), [{"spread_data": 99.0, "collapsed": True}, {"loss_d": 1.0}])
-    assert measure()["spread_data"] == 99.0 and capsys.readouterr().err == ""
+    assert numbers(measure)["spread_data"] == 99.0 and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("strength", "step"), [(0.0, BEGUN - 1), (0.3, BEGUN)])
 def test_no_collapse_before_learning_has_begun_nor_of_varied_samples(capsys, strength, step):
-    assert "collapsed" not in Diagnostics(data(), state_of(strength, step), [])()
+    assert "collapsed" not in numbers(Diagnostics(data(), state_of(strength, step), []))
     assert capsys.readouterr().err == ""
 
 
@@ -105,11 +109,17 @@ def test_measuring_waits_until_it_is_cheap(monkeypatch):
     state = state_of(0.5)
     measure = Diagnostics(data(), state, [])
     assert measure.due()
-    measure()
+    numbers(measure)
     state.seconds = 24.9
     assert not measure.due()
     state.seconds = 25.0                                 # half a second is 2 % of it
     assert measure.due()
+
+
+def test_dcgans_average_is_measured_with_the_statistics_that_it_is_scored_with(tmp_path):
+    model = ModelConfig("dcgan", resolution=16, latent=16, widths=(8, 8, 8))
+    row = train(images(), tmp_path / "run", config(0.064, model=model)).log[-1]
+    assert row["spread"] == round(spread(generate(load_generator(tmp_path / "run"), diagnostics.SAMPLES)), 2)
 
 
 def test_a_log_line_counts_dead_steps(tmp_path):
@@ -129,7 +139,7 @@ def test_measuring_at_every_line_changes_no_training(tmp_path, monkeypatch, name
     options = {"model": model, "log_kimg": 0.008, "grow_kimg": 0.004}
     monkeypatch.setattr(diagnostics, "SHARE", 1e9)
     often = train(images(), tmp_path / "often", config(0.032, **options))
-    monkeypatch.setattr(Diagnostics, "__call__", lambda self: {})
+    monkeypatch.setattr(Diagnostics, "__call__", lambda *_: {})
     never = train(images(), tmp_path / "never", config(0.032, **options))
     rows = curve(often.log, "spread")[1]
     assert len(rows) == 4 and not curve(never.log, "spread")[1] and not curve(often.log, "collapsed")[1]
@@ -150,7 +160,7 @@ def test_a_healthy_run_says_nothing(tmp_path, monkeypatch, capsys):
 
 
 def test_a_line_has_speed_and_memory_and_its_measuring_is_no_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(Diagnostics, "__call__", lambda self: diagnostics.time.sleep(1) or {"spread": 1.0})
+    monkeypatch.setattr(Diagnostics, "__call__", lambda *_: diagnostics.time.sleep(1) or {"spread": 1.0})
     row = train(images(), tmp_path / "run", config(0.016)).log[-1]
     assert row["seconds"] < 1 and abs(row["seconds_per_kimg"] * row["images_per_s"] / 1000 - 1) < 0.01
     assert 0.05 < row["peak_memory_gb"] < 100

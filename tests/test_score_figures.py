@@ -41,6 +41,26 @@ def test_losses_skip_rows_without_losses(ax):
     assert [line.get_ydata().tolist() for line in ax.lines] == [[1.0], [2.0]]
 
 
+def test_spread_is_drawn_beside_the_generators_own_and_the_datas(ax):
+    row = {"spread_raw": 9.0, "spread_data": 40.0}
+    score_figures.plot_spread(ax, {"dcgan": [{"kimg": 1, "spread": 8.0} | row, {"kimg": 2, "loss_d": 0.0}], "old": []})
+    assert [list(line.get_ydata()) for line in ax.lines] == [[8.0], [9.0], [], [], [40.0, 40.0]]
+    assert ax.patches[0].get_height() == 10.0 and ax.get_ylim()[0] == 0
+
+
+def test_dead_steps(ax):
+    score_figures.plot_dead_steps(ax, {"hinge": [{"kimg": 1, "dead_d": 0.25}, {"kimg": 2, "dead_d": 1.0}]})
+    assert ax.lines[0].get_xydata().tolist() == [[1, 0.25], [2, 1.0]]
+
+
+def test_gradients_by_scale_first_and_last(ax):
+    log = [{"kimg": k, "logit_gradient": {"4": 0.5, "8": value}} for k, value in enumerate([0.1, 0.2, 0.3])]
+    score_figures.plot_logit_gradients(ax, {"sapggan": log, "old": []})
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[4, 0.5], [8, 0.1]], [[4, 0.5], [8, 0.3]]]
+    assert [line.get_label() for line in ax.lines][1] == "sapggan"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8"]
+
+
 def test_seed_curves_show_every_seed_their_mean_and_their_range(ax):
     rows = [SimpleNamespace(method=f"hinge, seed {seed}", kimg=kimg, value=value)
             for seed, values in enumerate([(4.0, 2.0), (8.0, 6.0)]) for kimg, value in enumerate(values, 1)]
