@@ -20,8 +20,9 @@ from torch import nn
 
 from sapggan_lib.checkpoint import CHECKPOINT
 from sapggan_lib.config import ModelConfig, TrainConfig, from_mapping, to_mapping
+from sapggan_lib.diagnostics import spread
 from sapggan_lib.evaluation import FrechetCallback, build_extractor, extract_features
-from sapggan_lib.models import generate
+from sapggan_lib.models import generate, load_generator
 from sapggan_lib.training import train
 
 VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
@@ -72,13 +73,12 @@ def main() -> None:
     for seed in arguments.seeds:
         for variant in arguments.variants:
             folder = arguments.out / f"{variant}, seed {seed}"
-            resume = (folder / CHECKPOINT).exists()
-            config = configuration(arguments, variant, seed)
             result = train(
-                images, folder, config, resume=resume, on_snapshot=score, seconds=60 * arguments.minutes
+                images, folder, configuration(arguments, variant, seed), resume=(folder / CHECKPOINT).exists(),
+                on_snapshot=score, seconds=60 * arguments.minutes,
             )
             if not result.finished:  # out of time: score what is there
-                write_last(folder, config, result.kimg, result.seconds, score)
+                write_last(folder, result.kimg, result.seconds, score)
             print(table(arguments.out), flush=True)
 
 
@@ -113,10 +113,6 @@ def load(folders: list[Path], side: int) -> np.ndarray:
     return np.stack(images)
 
 
-def spread(images: np.ndarray) -> float:
-    return float(images.astype(np.float32).std(0).mean())
-
-
 class Score(FrechetCallback):
     """As its base, and the spread of as many samples."""
 
@@ -125,9 +121,8 @@ class Score(FrechetCallback):
         return scores | {"spread": round(spread(generate(generator, 256, seed=1)), 2)}
 
 
-def write_last(folder: Path, config: TrainConfig, kimg: float, seconds: float, score: Score) -> None:
-    from sapggan_lib.models import load_generator
-
+def write_last(folder: Path, kimg: float, seconds: float, score: Score) -> None:
+    """Score a training that ran out of time, as one that reached its end is."""
     line = {"kimg": kimg, "seconds": round(seconds, 2)} | score(kimg, load_generator(folder))
     with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
