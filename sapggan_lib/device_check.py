@@ -98,7 +98,7 @@ def penalties(device: torch.device, backend: str) -> Check:
     """WGAN-GP's and R1's gradients, with compiled blocks and autocast around: eager float32's, and nowhere zero."""
     trial = Trial(device, SAPGGAN)
     network, real = trial.state.discriminator, trial.state.discriminator.real_views(trial.real(0))  # type: ignore[operator]
-    fake = [image.detach() for image in trial.state.generator(trial.same_latents())]
+    fake = [image.detach() for image in trial.state.generator(trial.latents)]
     epsilon = torch.linspace(0, 1, BATCH, device=device)
 
     def numbers(autocast: bool) -> list[Tensor]:
@@ -120,7 +120,7 @@ def resume(device: torch.device) -> Check:
     stayed, back = Trial(CPU, SAPGGAN), Trial(CPU, SAPGGAN)
     moved = Trial(device, SAPGGAN, cuda_graphs=device.type == "cuda")
     for trial in (stayed, moved, back):
-        trial.state.generator.register_forward_pre_hook(trial.same_latents)
+        trial.state.generator.register_forward_pre_hook(lambda *_, latents=trial.latents: latents)
     stayed.run(1)
     carry(stayed, moved)
     with said() as lines:
@@ -171,6 +171,8 @@ class Trial:
         self.state.images = 1500  # of a growing model: in the middle of its last fade
         for optimizer in (self.state.optimizer_g, self.state.optimizer_d):
             optimizer.param_groups[0]["eps"] = 1.0  # else rounding decides the sign of the smallest steps
+        # on every device, whose own random numbers differ; made here, since a recorded graph cannot copy from the CPU
+        self.latents = torch.randn(BATCH, model.latent, generator=torch.Generator().manual_seed(0)).to(device)
         step = Step(self.state, self.config, device)
         self.step: Step | FastStep = FastStep(step, backend) if config.compile or config.cuda_graphs else step
         for network in (self.state.generator, self.state.discriminator) if config.compile else ():
@@ -192,10 +194,6 @@ class Trial:
     def real(self, number: int) -> Tensor:
         side = self.config.model.resolution
         return torch.rand(BATCH, 1, side, side, generator=torch.Generator().manual_seed(number)).to(self.device) * 2 - 1
-
-    def same_latents(self, *_: object) -> Tensor:
-        """On every device, whose own random numbers differ."""
-        return torch.randn(BATCH, SAPGGAN.latent, generator=torch.Generator().manual_seed(0)).to(self.device)
 
     def seconds(self) -> float:
         """Of a step without penalty: the best of three after a first."""
