@@ -17,8 +17,8 @@ SAMPLES = 64     # images of fixed latents whose spread is measured
 DATA = 1000      # training images, at most, for the data's spread
 REAL = 8         # training images at which the logit's gradient is taken
 SHARE = 0.02     # of the training's time that measuring may take
-COLLAPSE = 0.25  # of the data's spread; in trainings of all four models at 32 pixels, 51 % was the least once begun
-BEGUN = 500      # steps; DCGAN's first samples are all gray, and SAPGGAN's alike for the first 100 steps
+COLLAPSE = 0.25  # of the data's spread; trainings of all four models at 32 pixels had 51 % at the least, once begun
+BEGUN = 500      # steps; DCGAN's first samples are all gray, and SAPGGAN's spread falls for 100 steps before it rises
 
 Log = Sequence[Mapping[str, Any]]  # rows of log.jsonl
 
@@ -26,9 +26,9 @@ Log = Sequence[Mapping[str, Any]]  # rows of log.jsonl
 class Diagnostics:
     """Measures the networks of a training at its first and last log line, and between them as often as is cheap.
 
-    A measurement takes as long as training on 8 to 26 images (float32, one thread, 32 and 64 pixels), too dear for each
-    line of a short run: the next one waits until it has cost 2 % of the training's time at most. Random state, buffers
-    and weights stay as they are.
+    A measurement takes as long as training on 5 to 10 images, DCGAN's on 60 (float32, one thread, 32 and 64 pixels),
+    which is too dear for each line of a short run: the next one waits until it is 2 % of the training's time at most.
+    Random state, buffers and weights stay as they are.
     """
 
     def __init__(self, images: np.ndarray, state: State, log: Log):
