@@ -44,7 +44,6 @@ VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
     "hinge": {"loss": "hinge"},
     "crop": {"augment": ["crop"]},
     "translation": {"augment": ["translation"]},
-    "wide": {"model": {"widths": [256, 256, 128, 64, 32]}},
 }
 BASE = {"loss": "ra-hinge", "lr": 0.002, "betas": [0.0, 0.99], "r1_gamma": 1.0, "ema_half_life": 2.0}
 
@@ -108,7 +107,7 @@ def load(folders: list[Path], side: int) -> np.ndarray:
                 views = {Path(row["Image Index"]).stem: row["View Position"] for row in csv.DictReader(stream)}
         for path in sorted(folder.iterdir()):
             if views.get(path.stem, "PA") == "PA":
-                image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+                image = np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
                 images.append(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
     return np.stack(images)
 
