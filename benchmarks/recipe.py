@@ -23,6 +23,7 @@ from sapggan_lib.config import ModelConfig, TrainConfig, from_mapping, to_mappin
 from sapggan_lib.diagnostics import spread
 from sapggan_lib.evaluation import FrechetCallback, build_extractor, extract_features
 from sapggan_lib.models import generate, load_generator
+from sapggan_lib.record import read_log
 from sapggan_lib.training import train
 
 VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
@@ -48,7 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
 BASE = {"loss": "ra-hinge", "lr": 0.002, "betas": [0.0, 0.99], "r1_gamma": 1.0, "ema_half_life": 2.0}
 
 
-def main() -> None:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", type=Path, help="folders of images, with a CSV beside them: PA only")
     parser.add_argument("--out", type=Path, required=True)
@@ -63,7 +64,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of training, for each")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="fields of TrainConfig, as JSON")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    arguments = build_parser().parse_args()
 
     images = load(arguments.images, arguments.side)
     extractor = build_extractor()
@@ -122,7 +127,8 @@ class Score(FrechetCallback):
 
 def write_last(folder: Path, kimg: float, seconds: float, score: Score) -> None:
     """Score a training that ran out of time, as one that reached its end is."""
-    line = {"kimg": kimg, "seconds": round(seconds, 2)} | score(kimg, load_generator(folder))
+    step = read_log(folder)[-1]["step"]
+    line = {"kimg": kimg, "step": step, "seconds": round(seconds, 2)} | score(kimg, load_generator(folder))
     with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(line) + "\n")
 

@@ -1,7 +1,6 @@
 """The script that compares trainings: each variant is a training, and differs from the base in what it names."""
 
 import json
-import sys
 
 import pytest
 
@@ -11,16 +10,10 @@ from sapggan_lib.defaults import resolve
 
 
 @pytest.fixture
-def configuration(monkeypatch):
+def configuration():
     """A variant's configuration, from the command's own options."""
-    made = {}
-    monkeypatch.setattr(recipe, "load", lambda folders, side: sys.exit())
-    parse = recipe.argparse.ArgumentParser.parse_args
-    monkeypatch.setattr(recipe.argparse.ArgumentParser, "parse_args",
-                        lambda parser: made.setdefault("options", parse(parser, ["images", "--out", "out"])))  # fmt: skip
-    with pytest.raises(SystemExit):
-        recipe.main()
-    return lambda variant: to_mapping(resolve(recipe.configuration(made["options"], variant, 0)))
+    options = recipe.build_parser().parse_args(["images", "--out", "out"])
+    return lambda variant: to_mapping(resolve(recipe.configuration(options, variant, 0)))
 
 
 @pytest.mark.parametrize("variant", sorted(set(recipe.VARIANTS) - {"base"}))
@@ -36,4 +29,5 @@ def test_the_table_has_a_line_for_each_training(tmp_path):
     rows = [{"kimg": 1.0, "loss_d": 0.5}, {"kimg": 20.0, "fd": 114.12, "seconds": 100.0, "spread": 40.0},
             {"kimg": 40.0, "fd": 57.35, "seconds": 200.4, "spread": 41.06}]  # fmt: skip
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert recipe.table(tmp_path).split() == ["base,", "seed", "1", "20:", "114.1", "40:", "57.4", "(200", "s,", "spread", "41.1)"]
+    line = "base, seed 1             20: 114.1  40: 57.4  (200 s, spread 41.1)"
+    assert recipe.table(tmp_path) == line
