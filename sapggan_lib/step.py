@@ -23,6 +23,9 @@ class Step:
     def __init__(self, state: State, config: TrainConfig, device: torch.device):
         self.state, self.config, self.device = state, config, device
         self.loss = LOSSES[config.loss or ""]
+        buffers = zip(state.ema.named_buffers(), state.generator.buffers(), strict=True)
+        # all but StyleGAN's noise, which never changes
+        self.moving = [(kept, now) for (name, kept), now in buffers if not name.endswith(".noise")]
 
     def __call__(self, real: Tensor) -> dict[str, Tensor]:
         self.grow()
@@ -132,7 +135,7 @@ class Step:
         half_life = min(config.ema_half_life * 1000, config.ema_rampup * state.images)
         weight = 1 - 0.5 ** (config.batch / max(half_life, 1e-9))
         torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), weight)
-        for kept, now in zip(state.ema.buffers(), state.generator.buffers(), strict=True):
+        for kept, now in self.moving:
             kept.copy_(now)
 
 

@@ -140,3 +140,14 @@ def test_fresh_latents_train_the_weights_of_the_plain_step(name):
         # not number by number: where a gradient is zero but for rounding (a bias before instance norm), Adam makes
         # steps of it
         assert torch.dist(*values) < 1e-5 * values[0].norm(), part
+
+
+def test_the_average_follows_what_moves_and_keeps_its_noise():
+    step = new_step("stylegan")
+    state = step.state
+    for buffer in state.generator.buffers():
+        buffer.add_(1)
+    before = {name: buffer.clone() for name, buffer in state.ema.named_buffers()}
+    step.count()
+    for (name, kept), now in zip(state.ema.named_buffers(), state.generator.buffers(), strict=True):
+        assert torch.equal(kept, before[name] if name.endswith(".noise") else now), name
