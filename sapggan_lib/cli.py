@@ -10,7 +10,7 @@ from sapggan_lib import __version__, commands
 from sapggan_lib.errors import SapgganError
 
 MODELS = ["sapggan", "pggan", "stylegan", "dcgan"]
-LOSSES = ["minmax", "wgan-gp", "hinge", "ra-hinge"]
+LOSSES = ["minmax", "wgan-gp", "hinge", "ra-hinge", "relativistic-pairing"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
