@@ -28,7 +28,8 @@ def choose_fast_paths(config: TrainConfig, device: torch.device) -> tuple[TrainC
     """`config` with `precision`, `compile` and `cuda_graphs` filled in where they are None, and the reasons in a line.
 
     On a CPU bfloat16 is several times faster or, where the processor lacks it, tens of times slower: one convolution
-    is timed both ways. Several processes choose alike. A small run stays plain, so that its numbers do not hang on a timing.
+    is timed both ways. Several processes choose alike. A small run stays plain, so that its numbers do not hang on a
+    timing.
     """
     cuda = device.type == "cuda"
     work = flops_per_image(config) * config.kimg * 1000
