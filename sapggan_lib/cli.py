@@ -66,10 +66,18 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--format", choices=["npy", "pickle"], default="npy")
     prepare.add_argument("--channels", type=int, choices=[1, 3], default=1)
     prepare.add_argument("--unknown-view", choices=["drop", "keep"], default="drop")
+    prepare.add_argument("--burned-in", choices=["drop", "keep"], default="drop",
+                         help="files that say that text is burned into their pixels; keep: you looked")
+    prepare.add_argument("--keep-paths", action="store_true", help="the manifest names the files: not to be shared")
+    prepare.add_argument("--retry-failed", action="store_true", help="of a finished store, try the failed files again")
     prepare.add_argument("--seed", type=int, default=0)
     where = prepare.add_mutually_exclusive_group()
     where.add_argument("--workers", type=positive, help="processes (all cores)")
     where.add_argument("--scheduler", metavar="tcp://HOST:8786", help="a Dask cluster instead of local processes")
+
+    which = add("which", "tell which file an image of a store was made from, to whoever has the key that made it")
+    which.add_argument("store", metavar="STORE", type=Path)
+    which.add_argument("index", metavar="INDEX", help="of the image, or what the manifest has in its column path")
 
     train = add("train", "train a model on a store")
     train.add_argument("--data", type=Path, required=True, metavar="STORE")

@@ -23,9 +23,17 @@ def preprocess(options: argparse.Namespace) -> None:
     names = PreprocessConfig.__dataclass_fields__
     config = from_mapping(PreprocessConfig, {key: getattr(options, key) for key in names}, "preprocess")
     summary = preprocess(
-        options.source, options.out, config, table=options.table, workers=options.workers, scheduler=options.scheduler
+        options.source, options.out, config, table=options.table, workers=options.workers, scheduler=options.scheduler,
+        retry_failed=options.retry_failed,
     )
     print(summary.text())
+
+
+def which(options: argparse.Namespace) -> None:
+    from sapggan_lib.privacy import HASH_DIGITS, original_path
+
+    is_index = options.index.isdigit() and len(options.index) < HASH_DIGITS
+    print(original_path(options.store, int(options.index) if is_index else options.index))
 
 
 def train(options: argparse.Namespace) -> None:

@@ -24,6 +24,8 @@ class PreprocessConfig:
     channels: Literal[1, 3] = 1                           # 3: gray duplicated, as in the paper
     format: Literal["npy", "pickle"] = "npy"              # pickle: as in the paper
     unknown_view: Literal["drop", "keep"] = "drop"        # files whose header does not tell the view
+    burned_in: Literal["drop", "keep"] = "drop"           # files that say that text is burned into their pixels
+    keep_paths: bool = False                              # the manifest names files, not keyed hashes of their paths
     seed: int = 0                                         # of the random crop, with each image's own pixels
 
 

@@ -5,7 +5,6 @@ MONOCHROME1 or PresentationLUTShape INVERSE. The chain is evaluated once per gra
 """
 
 import io
-import re
 import warnings
 import zlib
 from dataclasses import dataclass, field
@@ -17,20 +16,17 @@ import numpy as np
 
 from sapggan_lib.dicom_codestream import check_codestream
 from sapggan_lib.dicom_lut import pixel_spacing_ratio, presentation
-from sapggan_lib.dicom_view import ViewDecision, body_part, decide_view
+from sapggan_lib.dicom_terms import term
+from sapggan_lib.dicom_view import ViewDecision, decide_view
 from sapggan_lib.dicom_write import write_secondary_capture
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.image_files import MAX_PIXELS
 
 __all__ = [
-    "Radiograph", "ViewDecision", "decide_view", "header_facts", "hide", "read_header", "read_pixels",
+    "Radiograph", "ViewDecision", "burned_in", "decide_view", "header_facts", "read_header", "read_pixels",
     "read_radiograph", "write_secondary_capture",
 ]  # fmt: skip
 
-_IDENTIFYING = re.compile(
-    "Patient(ID|Address|Telephone|Comments|Mother)|PatientIDs|AccessionNumber|Institution|Station|SerialNumber|StudyID"
-    "|Physician|Operator|Person|Contact|Admission|InsurancePlan|PlacerOrder|FillerOrder|RequestingService|Issuer"
-)
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
 MAX_BYTES = 1 << 30  # of a file, and of a deflated one once inflated
@@ -125,9 +121,9 @@ def read_pixels(dataset: Any) -> tuple[np.ndarray, list[str]]:
         if dataset.file_meta.TransferSyntaxUID == _JPEG_EXTENDED and not find_spec("libjpeg"):
             raise SapgganError("12-bit JPEG Extended needs a decoder under the GPL: "
                                "pip install 'sapggan[jpeg12]'") from None
-        message = " ".join(str(error).split())[:160]
-        raise SapgganError(f"pixels cannot be decoded ({type(error).__name__}: {message})") from None
-    if str(dataset.get("BurnedInAnnotation", "")).upper() == "YES":
+        # Not its message, which may quote the header, and would stand in a manifest.
+        raise SapgganError(f"pixels cannot be decoded ({type(error).__name__})") from error
+    if burned_in(dataset):
         notes.append("burned-in annotation")
     if abs(ratio - 1) > 0.01:
         import cv2
@@ -147,9 +143,9 @@ def header_facts(dataset: Any) -> dict[str, str]:
 
     syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
     facts = {
-        "modality": _code(dataset, "Modality"),
-        "body_part": body_part(dataset),
-        "photometric": _code(dataset, "PhotometricInterpretation"),
+        "modality": term(dataset, "Modality"),
+        "body_part": term(dataset, "BodyPartExamined"),
+        "photometric": term(dataset, "PhotometricInterpretation"),
         "transfer_syntax": syntax.name if syntax.is_transfer_syntax and not syntax.is_private else "unknown",
     }
     for column, keyword in (("rows", "Rows"), ("columns", "Columns"), ("bits_stored", "BitsStored")):
@@ -158,24 +154,9 @@ def header_facts(dataset: Any) -> dict[str, str]:
     return facts
 
 
-def hide(dataset: Any, *texts: str) -> list[str]:
-    """The texts with every value replaced by `*` that could tell who `dataset` is of: names, dates, identifiers.
-
-    For what goes into a manifest: a path or a message may hold a patient's number or an instance UID.
-    """
-    values = set()
-    try:
-        for element in dataset.iterall():
-            if element.VR in ("PN", "DA", "UI") or _IDENTIFYING.search(element.keyword):
-                text = str(element.value)
-                words = re.split(r"[\^\\=,\[\]' ]+", text)
-                values |= {v for v in (text, *words) if len(v) >= (2 if element.VR == "PN" and v.isalpha() else 4)}
-    except Exception:                    # an element that cannot be read cannot be searched for
-        return ["*" for _ in texts]
-    longest = sorted((v for v in values if not v.startswith("1.2.840.10008.")), key=len, reverse=True)
-    # Short values only as whole words: a patient called Ann is not in "annotation".
-    parts = [re.escape(v) if len(v) > 4 else rf"(?<![^\W_]){re.escape(v)}(?![^\W_])" for v in longest]
-    return [re.sub("|".join(parts), "*", text, flags=re.IGNORECASE) if parts else text for text in texts]
+def burned_in(dataset: Any) -> bool:
+    """Whether the header says that text is burned into the pixels. A header that does not say so proves nothing."""
+    return str(dataset.get("BurnedInAnnotation", "")).strip().upper() == "YES"
 
 
 def _check_size(dataset: Any) -> None:
@@ -189,7 +170,7 @@ def _check_size(dataset: Any) -> None:
     if rows * columns > MAX_PIXELS:
         raise SapgganError(f"{rows:,} x {columns:,} pixels are more than a radiograph has")
     if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise SapgganError(f"{dataset.NumberOfFrames} frames: not a single radiograph")
+        raise SapgganError(f"{int(dataset.NumberOfFrames):,} frames: not a single radiograph")
     if int(dataset.get("SamplesPerPixel", 1)) != 1 or not str(
         dataset.get("PhotometricInterpretation", "")
     ).startswith("MONOCHROME"):
@@ -213,7 +194,3 @@ def _refuse_inflation(data: bytes) -> None:
         rest = inflater.unconsumed_tail
         if total > MAX_BYTES >> 2:
             raise SapgganError("deflated data inflates to more bytes than a radiograph has")
-
-
-def _code(dataset: Any, keyword: str) -> str:
-    return "".join(c for c in str(dataset.get(keyword, "")).upper() if c.isascii() and (c.isalnum() or c in "_ "))[:16]

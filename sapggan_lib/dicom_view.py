@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from sapggan_lib.dicom_terms import term
+
 RADIOGRAPHY = {"", "CR", "DX", "DR", "RG", "OT", "SC"}   # modalities that a chest radiograph comes under
 CHEST = re.compile(r"CHEST|THORA|LUNG|PULMO|\bRIBS?\b|TORAX")
 OTHER_PART = re.compile(
@@ -46,7 +48,7 @@ def decide_view(dataset: Any) -> ViewDecision:
     view, evidence = _view(dataset)
     modality = _text(dataset, "Modality")
     if modality not in RADIOGRAPHY:
-        return ViewDecision(False, view, "not a radiograph", f"Modality {modality[:2]}")
+        return ViewDecision(False, view, "not a radiograph", f"Modality {term(dataset, 'Modality')}")
     other = _not_a_chest(dataset)
     if other:
         return ViewDecision(False, view, "not a chest", other)
@@ -54,11 +56,6 @@ def decide_view(dataset: Any) -> ViewDecision:
         return ViewDecision(True, view, "", evidence)
     reason = view if view != "unknown" else "other view" if evidence else "view unknown"
     return ViewDecision(False, view, reason, evidence)
-
-
-def body_part(dataset: Any) -> str:
-    """BodyPartExamined, upper case, letters only: a code by the standard, so nothing that looks like free text."""
-    return re.sub(r"[^A-Z _-]", "", _text(dataset, "BodyPartExamined"))[:24].strip()
 
 
 def _view(dataset: Any) -> tuple[str, str]:
@@ -92,7 +89,7 @@ def _not_a_chest(dataset: Any) -> str:
     if CHEST.search(part):
         return ""
     if OTHER_PART.search(part):
-        return f"BodyPartExamined {body_part(dataset)}"
+        return f"BodyPartExamined {term(dataset, 'BodyPartExamined')}"
     regions = [_text(item, "CodeMeaning") for item in dataset.get("AnatomicRegionSequence") or []]
     keywords = ("SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription", "StudyDescription")
     described = {keyword: _text(dataset, keyword) for keyword in keywords}

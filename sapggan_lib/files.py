@@ -53,9 +53,14 @@ def only_one(folder: Path, busy: str) -> Iterator[None]:
             raise readable(error, folder) from error
         print(f"{folder}: this file system has no locks; let nothing else write here", file=sys.stderr)
     with lock if lock.is_locked else contextlib.nullcontext():
-        for stale in folder.glob(".*.partial"):
-            stale.unlink(missing_ok=True)
+        sweep(folder)
         yield
+
+
+def sweep(folder: Path) -> None:
+    """Delete what `atomic_path` left half written in `folder` when its process was killed; for who holds the lock."""
+    for stale in folder.glob(".*.partial"):
+        stale.unlink(missing_ok=True)
 
 
 def readable(error: OSError, path: Path | str) -> Exception:

@@ -22,7 +22,7 @@ import torch
 
 from sapggan_lib.config import PreprocessConfig, from_mapping, to_mapping
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import hash_listing, sha256_file, write_json, write_text
+from sapggan_lib.files import sha256_file, write_json, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -201,9 +201,9 @@ def make_store(nb: Notebook, source: Path, settings: Mapping[str, Any]) -> "Stor
 
     known = PreprocessConfig.__dataclass_fields__
     config = PreprocessConfig(**{key: settings[key] for key in known if key in settings})
-    facts = json.dumps([hash_listing(source), settings.get("table"), to_mapping(config)], sort_keys=True)
-    folder = nb.work / f"store-{hashlib.sha256(facts.encode()).hexdigest()[:8]}"
-    summary = preprocess(source, folder, config, table=settings.get("table") or None)
+    made_of = json.dumps([str(source), settings.get("table"), to_mapping(config)], sort_keys=True)
+    folder = nb.work / f"store-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
+    summary = preprocess(source, folder, config, table=settings.get("table") or None, renew=True)
     print(f"{summary.kept:,} of {summary.files:,} files kept, {summary.failed:,} failed")
     return open_store(folder)
 
@@ -224,9 +224,9 @@ def shown_radiographs(nb: Notebook, store: "Store") -> "Store":
 
 def example_file(nb: Notebook, store: "Store") -> Path:
     """The first kept input file of `store`; in a publishable run on own files a synthetic one."""
-    shown = shown_radiographs(nb, store)
-    source = source_folder(nb) if shown is store else phantom_folder(nb)
-    return source / shown.manifest.query("status == 'kept'")["path"].iloc[0]
+    from sapggan_lib.privacy import original_path
+
+    return original_path(shown_radiographs(nb, store).path, 0)
 
 
 def record_path(folder: Path, name: str) -> Path:

@@ -1,15 +1,14 @@
 """A folder of radiographs becomes a store, in parallel, and again the same bytes after any interruption."""
 
-import contextlib
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import numpy as np
 from sapggan_lib import __version__
 from sapggan_lib.config import PreprocessConfig, to_mapping
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path, readable, sha256_file
+from sapggan_lib.files import atomic_path, only_one, sha256_file, sweep, write_json
 from sapggan_lib.preprocess_steps import (
     apply_clahe,
     crop_generator,
@@ -29,18 +28,16 @@ from sapggan_lib.preprocess_steps import (
     to_uint8,
     transform,
 )
+from sapggan_lib.privacy import patient_key, write_paths
 from sapggan_lib.progress import progress_bar
 from sapggan_lib.shards import SHARD, Item, Job, finished, run_dask, run_local
-from sapggan_lib.sources import is_image, list_items, unpack_arrays
-from sapggan_lib.store import IMAGE_FILES, read_manifest, write_manifest, write_parts
+from sapggan_lib.sources import Listing, is_image, list_inputs, unpacked
+from sapggan_lib.store import IMAGE_FILES, open_store, read_manifest, write_manifest, write_parts
 
 __all__ = [
     "Summary", "apply_clahe", "crop_generator", "is_image", "preprocess", "process_item", "random_crop", "resize",
     "to_channels", "to_uint8", "transform",
 ]  # fmt: skip
-
-KEY_VARIABLE = "SAPGGAN_PATIENT_KEY"   # a file; where it is unset, the key is in the user's configuration folder
-
 
 @dataclass(frozen=True)
 class Summary:
@@ -51,7 +48,7 @@ class Summary:
     kept: int
     dropped: dict[str, int]         # reason -> count, most frequent first
     failed: int
-    first_failure: str              # "path: reason", or ""
+    first_failure: str              # "path: reason", the path as the manifest has it; or ""
     shape: tuple[int, ...]          # of the images
     seconds: float
     images_file: str
@@ -65,7 +62,9 @@ class Summary:
         reasons = f" ({', '.join(f'{n:,} {reason}' for reason, n in self.dropped.items())})" if dropped else ""
         lines.append(f"{self.files:,} files: {self.kept:,} kept, {dropped:,} dropped{reasons}, {self.failed:,} failed")
         if self.failed:
-            lines.append(f'first failure: {self.first_failure} (all: manifest.csv, status "failed")')
+            lines.append(f"first failure: {self.first_failure}")
+            lines.append('all failures: manifest.csv, status "failed"; --retry-failed tries them again, '
+                         f"sapggan which {self.out} PATH tells which file it was")
         size = f"{' x '.join(map(str, self.shape))}  {int(np.prod(self.shape)) / 1e6:,.1f} MB"
         speed = "already done, nothing to do" if self.already_done else (
             f"{self.seconds:,.0f} s, {self.files / max(self.seconds, 1e-9):,.0f} files/s")
@@ -81,6 +80,8 @@ def preprocess(
     table: Path | str | None = None,        # a CSV with a file-name and a view column; None: found in `source`
     workers: int | None = None,             # processes on this machine; None: one per core
     scheduler: str | None = None,           # "tcp://HOST:8786": on a Dask cluster instead
+    retry_failed: bool = False,             # of a finished store, try the failed files again
+    renew: bool = False,                    # make a finished store of other files or settings anew
 ) -> Summary:
     """Make a store of the PA chest radiographs under `source`. Returns what was kept, dropped and failed.
 
@@ -97,54 +98,65 @@ def preprocess(
         raise SapgganError(f"{source}: not a folder; name the folder that holds this file")
     if out == source or out in source.parents:
         raise SapgganError(f"{out}: the store cannot be its own source; choose a folder outside {source}")
-    items, views = list_items(source, out, table, config.unknown_view)
-    key, listing = _patient_key(), _listing(items)
-    table_name = views.path.name if views else ""
+    key = patient_key()
+    inputs = list_inputs(source, out, table, config, key)
+    table_name = inputs.views.path.name if inputs.views else ""
+    write_paths(key, lambda: ((item.path, item.file) for item in inputs))
+    items: Iterable[Item] = inputs
+    total, retry = inputs.count, False
     if (out / "store.json").exists():
-        _check_unchanged(source, out, config, items, listing)
-        return _summary(out, _manifest_counts(read_manifest(out)), start, already_done=True, table=table_name)
-    work = out / ".work" / _fingerprint(items, config, key)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise readable(error, out) from error
-    with _only_one(out), progress_bar(len(items), "preprocess", "files") as bar:
+        difference = _difference(inputs, out, config, retry_failed)
+        if difference and not renew:
+            raise SapgganError(f"{out}: {difference}")
+        if not difference:
+            total = sum(row["status"] == "failed" for row in read_manifest(out)) if retry_failed else 0
+            if not total:
+                return _summary(out, _counts(read_manifest(out)), start, already_done=True, table=table_name)
+            retry = True
+            items = (i for i, row in zip(inputs, read_manifest(out), strict=True) if row["status"] == "failed")
+    made_of = json.dumps([__version__, to_mapping(config), inputs.facts, retry, key.hex()])
+    work = out / ".work" / hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    shards = -(-total // SHARD)
+    busy = "another sapggan preprocess is writing here; wait for it to end"
+    with only_one(out / ".work", busy), progress_bar(total, "preprocess", "files") as bar:
+        sweep(out)
         for stale in (out / ".work").iterdir():
             if stale.is_dir() and stale != work:
                 shutil.rmtree(stale, ignore_errors=True)
-        items = unpack_arrays(items, work)
-        starts = range(0, len(items), SHARD)
-        jobs = [Job(n, items[i : i + SHARD], config, key, str(source), work) for n, i in enumerate(starts)]
-        todo = [job for job in jobs if not job.rows_file.exists()]
-        bar.update(len(items) - sum(len(job.items) for job in todo))
+        work.mkdir(exist_ok=True)
 
         def done(number: int) -> None:
-            bar.update(len(jobs[number].items))
+            bar.update(min(SHARD, total - number * SHARD))
+
+        def jobs() -> Iterator[Job]:
+            rest = iter(items)
+            for number in range(shards):
+                job = Job(number, list(islice(rest, SHARD)), config, key, str(source), work)
+                if job.rows_file.exists():
+                    done(number)
+                else:
+                    yield replace(job, items=[unpacked(item, work) for item in job.items])
 
         if scheduler:
-            run_dask(todo, scheduler, done)
+            run_dask(jobs(), scheduler, done)
         else:
-            run_local(todo, min(workers or os.cpu_count() or 1, max(len(todo), 1)), done)
-        counts = _assemble(source, out, config, jobs, {"listing": listing})
+            run_local(jobs(), min(workers or os.cpu_count() or 1, shards), done)
+        counts = _assemble(source, out, config, (work, shards, open_store(out).images if retry else None), inputs.facts)
     shutil.rmtree(out / ".work", ignore_errors=True)
     return _summary(out, counts, start, table=table_name)
 
 
-def _assemble(source: Path, out: Path, config: PreprocessConfig, jobs: Sequence[Job], facts: dict) -> dict[str, Any]:
+def _assemble(
+    source: Path, out: Path, config: PreprocessConfig, made: tuple[Path, int, np.ndarray | None], facts: dict[str, str]
+) -> dict[str, Any]:
     """Finished shards to a store, in constant memory."""
     def rows() -> Iterator[dict[str, Any]]:
         index = 0
-        for shard, _ in finished(jobs):
-            for row in shard:
-                yield row | ({"index": index} if row["status"] == "kept" else {})
-                index += row["status"] == "kept"
+        for row, image in _results(out, *made):
+            yield row | {"index": "" if image is None else index}
+            index += image is not None
 
-    def images() -> Iterator[np.ndarray]:
-        for shard, file in finished(jobs):
-            if any(row["status"] == "kept" for row in shard):
-                yield np.load(file)
-
-    counts = _manifest_counts(rows())
+    counts = _counts(rows())
     if not counts["kept"]:
         with atomic_path(out / "manifest.csv") as temporary:
             write_manifest(temporary, rows())
@@ -154,11 +166,34 @@ def _assemble(source: Path, out: Path, config: PreprocessConfig, jobs: Sequence[
         raise SapgganError(f"{source}: none of {counts['files']:,} files can be used: {', '.join(reasons)}; "
                            f"{out / 'manifest.csv'} tells why for each")
     shape = (counts["kept"], config.size, config.size) + ((3,) if config.channels == 3 else ())
-    write_parts(out, shape, images(), rows(), to_mapping(config), config.format, facts)
+    images = (image for _, image in _results(out, *made) if image is not None)
+    write_parts(out, shape, images, rows(), to_mapping(config), config.format, facts)
     return counts
 
 
-def _manifest_counts(rows: Iterator[dict[str, Any]]) -> dict[str, Any]:
+def _results(
+    out: Path, work: Path, shards: int, before: np.ndarray | None
+) -> Iterator[tuple[dict[str, Any], np.ndarray | None]]:
+    """Each input's row and, where it is kept, its image: of the shards, or in a retry of the images `before` and the
+    manifest but for what had failed."""
+    def new() -> Iterator[tuple[dict[str, Any], np.ndarray | None]]:
+        for rows, file in finished(work, shards):
+            images = iter(np.load(file, mmap_mode="r") if any(row["status"] == "kept" for row in rows) else ())
+            for row in rows:
+                yield row, next(images) if row["status"] == "kept" else None
+
+    tried = new()
+    if before is None:
+        yield from tried
+        return
+    for row in read_manifest(out):
+        if row["status"] == "failed":
+            yield next(tried)
+        else:
+            yield row, before[int(row["index"])] if row["status"] == "kept" else None
+
+
+def _counts(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
     status, dropped, first = Counter[str](), Counter[str](), ""
     for row in rows:
         status[row["status"]] += 1
@@ -176,6 +211,42 @@ def _summary(out: Path, counts: dict[str, Any], start: float, **more: Any) -> Su
                    seconds=time.monotonic() - start, **more)
 
 
+def _difference(inputs: Listing, out: Path, config: PreprocessConfig, retry_failed: bool) -> str:
+    """What differs between the finished store in `out` and one of these inputs with these settings, or "".
+
+    Contents are compared where sizes and times cannot tell. Files that failed may change when they are tried again.
+    """
+    facts = json.loads((out / "store.json").read_text(encoding="utf-8"))
+    for name, value in to_mapping(config).items():
+        if facts["config"].get(name) != value:
+            return (f"holds a store made with {name} {facts['config'].get(name)}, not {value}; choose another folder, "
+                    "or delete this one first")
+    if facts.get("inputs") == inputs.facts["inputs"] and facts["states"] == inputs.facts["states"]:
+        return ""
+    same, mended = facts.get("inputs") == inputs.facts["inputs"], 0
+    for item, row in zip(inputs, read_manifest(out) if same else (), strict=False):
+        equal = not item.member and _content(item.file) == row["sha256"]
+        if row["status"] == "failed":
+            mended += not equal and not retry_failed
+        else:
+            same &= equal
+    if not same:
+        return (f"holds a store of other files than {inputs.source} and the table have now, or of another patient key; "
+                "choose another folder, or delete this one first")
+    if mended:
+        return f"{mended:,} of the files that failed have changed since; --retry-failed tries them again"
+    write_json(out / "store.json", facts | inputs.facts)      # the next time sizes and times will tell
+    return ""
+
+
+def _content(file: str) -> str:
+    """SHA-256 of a file, "" where it cannot be read."""
+    try:
+        return sha256_file(file)
+    except OSError:
+        return ""
+
+
 def _check_config(config: PreprocessConfig) -> None:
     for wrong, message in (
         (not 8 <= config.size <= 4096, f"size must be 8 to 4096 pixels, not {config.size}"),
@@ -186,86 +257,3 @@ def _check_config(config: PreprocessConfig) -> None:
     ):
         if wrong:
             raise SapgganError(f"preprocess: {message}")
-
-
-def _check_unchanged(source: Path, out: Path, config: PreprocessConfig, items: Sequence[Item], listing: str) -> None:
-    """Raise `SapgganError` unless the finished store in `out` was made of these files with these settings."""
-    marker = out / "store.json"
-    facts, finished_at = json.loads(marker.read_text(encoding="utf-8")), marker.stat().st_mtime
-    for name, value in to_mapping(config).items():
-        if facts["config"].get(name) != value:
-            raise SapgganError(f"{out}: holds a store made with {name} {facts['config'].get(name)}, not {value}; "
-                               "choose another folder, or delete this one first")
-    changed = facts.get("listing") != listing
-    for item, row in zip(items, () if changed else read_manifest(out), strict=False):
-        # Only files touched since need reading.
-        with contextlib.suppress(OSError):
-            if not item.member and Path(item.file).stat().st_mtime > finished_at:
-                changed |= sha256_file(item.file) != row["sha256"]
-    if changed:
-        raise SapgganError(f"{out}: holds a store of other files than {source} has now; choose another folder, or "
-                           "delete this one first")
-
-
-def _listing(items: Sequence[Item]) -> str:
-    """A hash of the inputs' paths, sizes and views."""
-    digest = hashlib.sha256()
-    for item in items:
-        size = 0
-        with contextlib.suppress(OSError):
-            size = Path(item.file).stat().st_size
-        digest.update(repr((item.path, size, item.view)).encode())
-    return digest.hexdigest()
-
-
-def _fingerprint(items: Sequence[Item], config: PreprocessConfig, key: bytes) -> str:
-    """Names the work that finished shards may be reused for: same files, untouched, same settings and library."""
-    digest = hashlib.sha256(json.dumps([__version__, to_mapping(config)], sort_keys=True).encode() + key)
-    for item in items:
-        with contextlib.suppress(OSError):
-            status = Path(item.file).stat()
-            digest.update(repr((item, status.st_size, status.st_mtime_ns)).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _patient_key() -> bytes:
-    """The secret that turns patient identifiers into hashes; made at first use, never inside a store.
-
-    One key per user, so that a restart, another machine of the same user or another data set of the same patients
-    gives the same hashes, and nobody without the key can try identifiers.
-    """
-    named = os.environ.get(KEY_VARIABLE)
-    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    path = Path(named) if named else home / "sapggan" / "patient-key"
-    try:
-        if not path.exists():
-            with atomic_path(path) as temporary:
-                temporary.touch(mode=0o600)
-                temporary.write_text(secrets.token_hex(32) + "\n")
-        key = bytes.fromhex(path.read_text().strip())
-    except (OSError, SapgganError, RuntimeError):
-        raise SapgganError(f"{path}: the key of the patient hashes cannot be read or made; set {KEY_VARIABLE} to a "
-                           "file that can") from None
-    except ValueError:
-        key = b""
-    if len(key) < 16:
-        raise SapgganError(f"{path}: not a patient key (64 hexadecimal digits); delete it to get a new one")
-    return key
-
-
-@contextlib.contextmanager
-def _only_one(out: Path) -> Iterator[None]:
-    """Hold `out` for this process. Raises `SapgganError` when another one works there."""
-    try:
-        import fcntl
-    except ImportError:                  # Windows: no lock
-        yield
-        return
-    with (out / ".work" / "lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SapgganError(f"{out}: another sapggan preprocess is writing here; wait for it to end") from None
-        except OSError:                  # a file system without locks
-            pass
-        yield

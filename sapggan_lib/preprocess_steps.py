@@ -1,7 +1,6 @@
 """One input through the steps of the paper: PA only, CLAHE, random crop by 5 %, resize."""
 
 import hashlib
-import hmac
 import io
 import stat
 from collections.abc import Callable
@@ -11,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from sapggan_lib.config import PreprocessConfig
-from sapggan_lib.dicom import MAX_BYTES, decide_view, header_facts, hide, read_header, read_pixels
+from sapggan_lib.dicom import MAX_BYTES, burned_in, decide_view, header_facts, read_header, read_pixels
 from sapggan_lib.dicom_lut import stretch
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.image_files import read_image
-from sapggan_lib.shards import Item
+from sapggan_lib.privacy import patient_hash
+from sapggan_lib.shards import TOO_LARGE, Item
 from sapggan_lib.sources import is_image
 
 MIN_SIDE = 16    # pixels; what is smaller shows no chest
@@ -101,12 +101,12 @@ def process_item(
         if item.member:
             pixels = np.array(np.load(item.file, mmap_mode="r")[item.row])
             row["sha256"] = hashlib.sha256(pixels.data).hexdigest()
-            image = _table_item(item, row, config, key, lambda: pixels)
+            image = _table_item(item, row, config, lambda: pixels)
         else:
             data = _read(item.file)
             row["sha256"] = hashlib.sha256(data).hexdigest()
             if is_image(data):
-                image = _table_item(item, row, config, key, lambda: read_image(io.BytesIO(data)))
+                image = _table_item(item, row, config, lambda: read_image(io.BytesIO(data)))
             else:
                 image = _dicom_item(item, data, row, config, key, decode)
         if image is None:
@@ -118,7 +118,7 @@ def process_item(
     except SapgganError as error:
         return row | {"reason": str(error)}, None
     except MemoryError:
-        return row | {"reason": "needs more memory than one image should"}, None
+        return row | {"reason": TOO_LARGE}, None
     except Exception as error:           # a file stranger than all we know; the rest must go on
         return row | {"reason": f"cannot be processed ({type(error).__name__})"}, None
 
@@ -137,10 +137,10 @@ def _read(file: str) -> bytes:
 
 
 def _table_item(
-    item: Item, row: dict, config: PreprocessConfig, key: bytes, read: Callable[[], np.ndarray]
+    item: Item, row: dict, config: PreprocessConfig, read: Callable[[], np.ndarray]
 ) -> np.ndarray | None:
     row |= {"view": item.view or "unknown", "evidence": "table" if item.view else ""}
-    row["patient"] = patient_hash(key, item.patient)
+    row["patient"] = item.patient
     if not _wanted(row, config):
         return None
     image = read()
@@ -154,26 +154,26 @@ def _dicom_item(
     item: Item, data: bytes, row: dict, config: PreprocessConfig, key: bytes, decode: bool
 ) -> np.ndarray | None:
     dataset = read_header(data)
-    try:
-        decision = decide_view(dataset)
-        row |= header_facts(dataset) | {"view": decision.view, "evidence": decision.evidence}
-        if "PixelData" not in dataset and decision.reason != "not a radiograph":
-            raise SapgganError("no pixels in this file: it ends early, or holds no image")
-        row["patient"] = patient_hash(key, str(dataset.get("PatientID") or dataset.get("StudyInstanceUID") or ""))
-        if decision.reason == "view unknown" and item.view:
-            row |= {"view": item.view, "evidence": "table"}
-        elif decision.reason not in ("", "AP", "lateral", "view unknown"):
-            row |= {"status": "dropped", "reason": decision.reason}
-            return None
-        if not decode or not _wanted(row, config):
-            return None
-        image, notes = read_pixels(dataset)
-        row["notes"] = "; ".join(notes)
-        return image
-    except SapgganError as error:
-        raise SapgganError(*hide(dataset, str(error))) from None
-    finally:
-        row["path"], row["body_part"] = hide(dataset, item.path, row.get("body_part", ""))
+    decision = decide_view(dataset)
+    row |= header_facts(dataset) | {"view": decision.view, "evidence": decision.evidence}
+    if "PixelData" not in dataset and decision.reason != "not a radiograph":
+        raise SapgganError("no pixels in this file: it ends early, or holds no image")
+    row["patient"] = patient_hash(key, str(dataset.get("PatientID") or dataset.get("StudyInstanceUID") or ""))
+    if decision.reason == "view unknown" and item.view:
+        row |= {"view": item.view, "evidence": "table"}
+    elif decision.reason not in ("", "AP", "lateral", "view unknown"):
+        row |= {"status": "dropped", "reason": decision.reason}
+        return None
+    if not _wanted(row, config):
+        return None
+    if burned_in(dataset) and config.burned_in == "drop":
+        row |= {"status": "dropped", "reason": "burned-in annotation"}
+        return None
+    if not decode:
+        return None
+    image, notes = read_pixels(dataset)
+    row["notes"] = "; ".join(notes)
+    return image
 
 
 def _wanted(row: dict, config: PreprocessConfig) -> bool:
@@ -182,8 +182,3 @@ def _wanted(row: dict, config: PreprocessConfig) -> bool:
         return True
     row |= {"status": "dropped", "reason": "view unknown" if row["view"] == "unknown" else row["view"]}
     return False
-
-
-def patient_hash(key: bytes, patient: str) -> str:
-    """HMAC-SHA-256 of a patient's identifier, 16 hexadecimal digits; "" for no identifier."""
-    return hmac.new(key, patient.strip().encode(), "sha256").hexdigest()[:16] if patient.strip() else ""

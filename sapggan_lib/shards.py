@@ -6,6 +6,7 @@ a limit on time and memory, because a hostile file can crash or hang the C libra
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pickle
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -28,7 +29,10 @@ from sapggan_lib.files import atomic_path, write_json
 SHARD = 32             # files; a killed run repeats at most these, per worker
 CPU_SECONDS = 10       # for one file, in its process; a large JPEG 2000 takes about one
 WALL_SECONDS = 60      # for one file, storage included
+AT_ONCE = 1024         # shards on a cluster at once
 MEMORY = 6 << 30       # address space of a child process, in bytes
+TOO_SLOW = f"took more than {CPU_SECONDS} s of processor time to decode"
+TOO_LARGE = "needs more memory than one image should"
 CHILD = ("-m", "sapggan_lib.worker")
 
 
@@ -36,12 +40,12 @@ CHILD = ("-m", "sapggan_lib.worker")
 class Item:
     """One input: a file, or one image inside an array file."""
 
-    path: str                       # below the source folder, `/` between its parts
+    path: str                       # what the manifest says: a keyed hash, or the path below the source
     file: str                       # where it can be opened
     row: int = -1                   # which image of an array file; -1: the file is one image
     member: str = ""                # the array in its archive
     view: str = ""                  # what a table says: PA, AP, lateral, unknown; "" where no table names the file
-    patient: str = ""               # the table's patient; never written anywhere as it is
+    patient: str = ""               # the keyed hash of the table's patient
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,15 @@ class Guard:
         """The row and the image (None where dropped or failed). Raises only when the run is being stopped."""
         if self._stop.is_set():
             raise SapgganError("stopped; run again to go on")
-        reason = ""
-        for last in (False, True):                      # a second try, as the first may have met a full memory
+        answer, reason = self._ask((item, config, key))
+        # A second try, as the first may have met a full memory or storage that hung; not for what is slow by itself.
+        if reason != TOO_SLOW and (answer is None or answer[0].get("reason") == TOO_LARGE):
             answer, reason = self._ask((item, config, key))
-            if answer:
-                return answer
-            if last or reason.startswith("took"):
-                break
-        # The header alone, without the decoder, so that the row tells what it can and hides what it must.
+        if answer:
+            return answer
+        # The header alone, without the decoder, so that the row tells what it can.
         answer, _ = self._ask((item, config, key, False))
-        row = answer[0] if answer else {"path": "(unreadable)"}
+        row = answer[0] if answer else {"path": item.path}
         return row | {"status": "failed", "reason": reason}, None
 
     def _ask(self, request: tuple) -> tuple[tuple[dict[str, Any], np.ndarray | None] | None, str]:
@@ -107,8 +110,12 @@ class Guard:
         except (EOFError, OSError, pickle.UnpicklingError):
             timed_out = not timer.is_alive()
             code = self._end()
-            if timed_out or code == -signal.SIGPROF:
-                return None, f"took more than {CPU_SECONDS} s to decode"
+            if code == -signal.SIGPROF:
+                return None, TOO_SLOW
+            if timed_out:
+                return None, f"no answer in {WALL_SECONDS} s, as of storage that hangs or a busy machine"
+            if code == -signal.SIGKILL:
+                return None, "ended by the system, as when memory runs out"
             return None, f"the decoder crashed ({signal.Signals(-code).name if code < 0 else f'exit {code}'})"
         finally:
             timer.cancel()
@@ -159,7 +166,7 @@ def run_shard(job: Job, guard: Guard | None = None) -> int:
     return job.number
 
 
-def run_local(jobs: Sequence[Job], workers: int, done: Callable[[int], Any]) -> None:
+def run_local(jobs: Iterable[Job], workers: int, done: Callable[[int], Any]) -> None:
     """Run the jobs in `workers` processes of this machine; `done(number)` after each."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -190,21 +197,24 @@ def run_local(jobs: Sequence[Job], workers: int, done: Callable[[int], Any]) -> 
             raise
 
 
-def run_dask(jobs: Sequence[Job], scheduler: str, done: Callable[[int], Any]) -> None:
-    """Run the jobs on a Dask cluster; a job whose worker is lost runs again elsewhere."""
+def run_dask(jobs: Iterable[Job], scheduler: str, done: Callable[[int], Any]) -> None:
+    """Run the jobs on a Dask cluster, `AT_ONCE` submitted; a job whose worker is lost runs again elsewhere."""
     with cluster.connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
 
-        futures = client.map(run_shard, jobs, pure=False, retries=3)
+        todo = (client.submit(run_shard, job, pure=False, retries=3) for job in jobs)
+        futures = as_completed(itertools.islice(todo, AT_ONCE), loop=client.loop)
         try:
-            for future in as_completed(futures, loop=client.loop):
+            for future in futures:
                 done(future.result())
+                futures.update(itertools.islice(todo, 1))
         except KilledWorker:
             raise SapgganError(f"{scheduler}: a shard ended several workers; look at their logs, then run again: "
                                "finished shards are kept") from None
 
 
-def finished(jobs: Sequence[Job]) -> Iterator[tuple[list[dict[str, Any]], Path]]:
-    """Rows and images file of every finished job, in order."""
-    for job in jobs:
+def finished(work: Path, count: int) -> Iterator[tuple[list[dict[str, Any]], Path]]:
+    """Rows and images file of `count` finished shards in the folder `work`, in order."""
+    for number in range(count):
+        job = Job(number, (), PreprocessConfig(), b"", "", work)
         yield json.loads(job.rows_file.read_text(encoding="utf-8")), job.images_file

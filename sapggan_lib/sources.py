@@ -1,95 +1,126 @@
 """What there is to preprocess under a folder: DICOM files, images with a table, or MedMNIST's array files."""
 
+import hashlib
+import json
 import os
 import shutil
+import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path
+from sapggan_lib.files import atomic_path, file_state, walk
+from sapggan_lib.privacy import path_hash, patient_hash
 from sapggan_lib.shards import Item
 from sapggan_lib.view_table import ViewTable, find_table, read_table
 
 IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
-def list_items(
-    source: Path, out: Path, table: Path | str | None, unknown_view: str
-) -> tuple[list[Item], ViewTable | None]:
-    """All inputs under `source`, sorted by path, with what the table says of them; and the table.
+class Listing:
+    """All inputs under a folder, sorted by path, in a file without a name: a million of them need no memory.
 
     With any DICOM file there, every file is an input. Else only the PNG and JPEG files are, or the images inside
     `.npz` files. Links are followed, each folder once. Hidden names and the folder `out` are left out.
+    Iterating gives an `Item` for each; one iteration at a time.
+    """
+
+    def __init__(self, source: Path, out: Path, views: ViewTable | None, key: bytes, keep_paths: bool):
+        self.source, self.views, self.key, self.keep_paths = source, views, key, keep_paths
+        self.kinds = Counter[str]()
+        self._stream = tempfile.TemporaryFile("w+", encoding="utf-8")    # noqa: SIM115 - closes with the listing
+        for file in walk(source, skip=out):
+            kind = "" if self.kinds["dicom"] else _kind(file)            # every file is an input then
+            self.kinds[kind] += 1
+            self._stream.write(json.dumps([file, kind, file_state(file)]) + "\n")
+        self.kind = next((kind for kind in ("dicom", "image", "array") if self.kinds[kind]), "")
+
+    def _lines(self) -> Iterator[tuple[str, str]]:
+        """Each input file, and its state as text."""
+        self._stream.seek(0)
+        for line in self._stream:
+            file, kind, state = json.loads(line)
+            if self.kind in ("", "dicom", kind):
+                yield file, str(state)
+
+    def __iter__(self) -> Iterator[Item]:
+        for file, _ in self._lines():
+            path = file[len(str(self.source)) :].lstrip("/") or "."
+            if self.kind == "array":
+                for item in _array_items(path, file):
+                    yield replace(item, path=self._name(item.path))
+                continue
+            view, patient = (self.views.find(path) if self.views else None) or ("", "")
+            yield Item(self._name(_printable(path)), file, view=view, patient=patient_hash(self.key, patient))
+
+    def _name(self, path: str) -> str:
+        """What the manifest calls the input at `path`."""
+        if not self.keep_paths:
+            return path_hash(self.key, path)
+        return f"./{path}" if path.startswith(("=", "+", "-", "@")) else path    # or a spreadsheet runs it
+
+    @cached_property
+    def facts(self) -> dict[str, str]:
+        """What a store remembers of its inputs: hashes of their names with what a table says, and of their states."""
+        names = hashlib.sha256()
+        for item in self:
+            names.update(repr((item.path, item.row, item.view, item.patient)).encode())
+        states = hashlib.sha256()
+        for _, state in self._lines():
+            states.update(state.encode())
+        return {"inputs": names.hexdigest(), "states": states.hexdigest()}
+
+    @cached_property
+    def count(self) -> int:
+        """How many inputs there are."""
+        return sum(1 for _ in self)
+
+
+def list_inputs(
+    source: Path, out: Path, table: Path | str | None, config: PreprocessConfig, key: bytes
+) -> Listing:
+    """The inputs under `source`, with what the table says of them; a table beside images is found by itself.
+
     Raises `SapgganError` when there is nothing, or nothing tells an image folder's views.
     """
-    files = sorted(_walk(source, out))
-    kinds: dict[str, str] = {}
-    for _, file in files:
-        kinds[file] = _kind(file)
-        if kinds[file] == "dicom":
-            break                                     # every file is an input then; no need to open them here
-    kind = next((k for k in ("dicom", "image", "array") if k in kinds.values()), "")
-    if not files:
+    listing = Listing(source, out, read_table(table) if table else None, key, config.keep_paths)
+    if not listing.kinds:
         raise SapgganError(f"{source}: no files in this folder; name the folder that holds the DICOM files")
-    if kind in ("image", "array"):
-        files = [pair for pair in files if kinds[pair[1]] == kind]
-    views = read_table(table) if table else find_table(source) if kind == "image" else None
-    if kind in ("image", "array") and not views and unknown_view == "drop":
-        raise SapgganError(f"{source}: {len(files):,} {kind} files and nothing that tells their views; name a CSV with "
-                           "--table, or take all of them with --unknown-view keep")
-    if kind == "array":
-        return [item for path, file in files for item in _array_items(path, file)], views
-    items = []
-    for path, file in files:
-        view, patient = (views.find(path) if views else None) or ("", "")
-        items.append(Item(_printable(path), file, view=view, patient=patient))
-    if views and not any(item.view for item in items):
-        raise SapgganError(f'{views.path}: column "{views.columns[0]}" names none of the {len(items):,} files under '
+    if listing.kind == "image" and not table:
+        listing.views = find_table(source)
+    views = listing.views
+    if listing.kind in ("image", "array") and not views and config.unknown_view == "drop":
+        raise SapgganError(f"{source}: {listing.kinds[listing.kind]:,} {listing.kind} files and nothing that tells "
+                           "their views; name a CSV with --table, or take all of them with --unknown-view keep")
+    if views and listing.kind != "array" and not any(item.view for item in listing):
+        raise SapgganError(f'{views.path}: column "{views.columns[0]}" names none of the {listing.count:,} files under '
                            f"{source}; choose the table that belongs to them")
-    return items, views
+    return listing
 
 
-def unpack_arrays(items: Sequence[Item], work: Path) -> list[Item]:
-    """Copy the array files' members into `work` as plain `.npy`, which every process can map; other items stay."""
-    unpacked: dict[tuple[str, str], Path] = {}
-    for item in items:
-        key = item.file, item.member
-        if item.member and key not in unpacked:
-            target = unpacked[key] = work / f"array{len(unpacked)}.npy"
-            if not target.exists():
-                with (zipfile.ZipFile(item.file) as archive, archive.open(item.member) as packed,
-                      atomic_path(target) as temporary, temporary.open("wb") as stream):
-                    shutil.copyfileobj(packed, stream, 1 << 20)
-    return [replace(i, file=str(unpacked[i.file, i.member])) if i.member else i for i in items]
+def unpacked(item: Item, work: Path) -> Item:
+    """An array file's item with its array as plain `.npy` in `work`, which every process can map; others stay."""
+    if not item.member:
+        return item
+    name = hashlib.sha256(f"{item.file}\0{item.member}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    target = work / f"{name}.npy"
+    if not target.exists():
+        with (zipfile.ZipFile(item.file) as archive, archive.open(item.member) as packed,
+              atomic_path(target) as temporary, temporary.open("wb") as stream):
+            shutil.copyfileobj(packed, stream, 1 << 20)
+    return replace(item, file=str(target))
 
 
 def is_image(head: bytes) -> bool:
     """Whether a file that starts with `head` is a PNG or JPEG."""
     return head.startswith(IMAGE_MAGIC)
-
-
-def _walk(source: Path, out: Path) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    seen: set[tuple[int, int]] = set()
-
-    def unreadable(error: OSError) -> None:              # a folder that cannot be listed gets a row of its own
-        found.append((Path(error.filename).relative_to(source).as_posix(), error.filename))
-
-    for folder, folders, names in os.walk(source, followlinks=True, onerror=unreadable):
-        status = Path(folder).stat()
-        if (status.st_dev, status.st_ino) in seen:       # a link back, or a second link to the same folder
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        # Hidden names are the system's (.DS_Store, ._x.dcm), not the user's.
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and Path(folder, n).absolute() != out)
-        for file in (Path(folder, name) for name in names if not name.startswith(".")):
-            found.append((file.relative_to(source).as_posix(), str(file)))
-    return found
 
 
 def _kind(file: str) -> str:

@@ -132,7 +132,6 @@ def write_parts(
     """Write a store piece by piece in constant memory; `store.json` comes last and makes it one."""
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     file = path / IMAGE_FILES[format]
-    (path / "store.json").unlink(missing_ok=True)
     with atomic_path(file) as temporary:
         with temporary.open("wb") as stream:
             header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
@@ -147,6 +146,7 @@ def write_parts(
             temporary.unlink()
             with temporary.open("wb") as stream:
                 pickle.dump(mapped, stream, protocol=5)
+        (path / "store.json").unlink(missing_ok=True)
     with atomic_path(path / "manifest.csv") as temporary:
         write_manifest(temporary, rows)
     for other in IMAGE_FILES.values():

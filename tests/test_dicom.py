@@ -7,7 +7,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 
-from sapggan_lib.dicom import hide, read_header, read_pixels, read_radiograph, write_secondary_capture
+from sapggan_lib.dicom import header_facts, read_header, read_pixels, read_radiograph, write_secondary_capture
 from sapggan_lib.dicom_codestream import codestream_size
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.phantom import Shot, phantom_dataset
@@ -316,12 +316,26 @@ def test_a_file_without_preamble_is_read(phantom):
     np.testing.assert_array_equal(read_pixels(read_header(stream.getvalue()))[0], expected)
 
 
-def test_a_message_or_path_loses_all_that_identifies():
-    dataset = Dataset()
-    dataset.PatientName, dataset.PatientID, dataset.PatientBirthDate = "Li^Wei-Lin", "4711-0815", "19700131"
-    dataset.InstitutionName, dataset.SOPInstanceUID = "St. Elsewhere", "1.2.3.4.5.6"
-    texts = hide(dataset, "LI/wei-lin_19700131/4711-0815.dcm", "1.2.3.4.5.6 of St. Elsewhere", "limit/clip")
-    assert texts == ["*/*_*/*.dcm", "* of *", "limit/clip"]
+def test_facts_are_terms_of_dicom_whatever_free_text_stands_in_their_place(phantom):
+    phantom.Modality, phantom.BodyPartExamined, phantom.PhotometricInterpretation = "DX", "LOWER_LEG", "MONOCHROME2"
+    facts = header_facts(phantom)
+    assert (facts["modality"], facts["body_part"], facts["photometric"]) == ("DX", "LOWERLEG", "MONOCHROME2")
+    phantom.Modality, phantom.BodyPartExamined = "DX FISCHER", "CHEST DR BECKER"
+    phantom.PhotometricInterpretation = "FISCHER K 1961"
+    facts = header_facts(phantom)
+    assert (facts["modality"], facts["body_part"], facts["photometric"]) == ("other", "other", "other")
+    del phantom.Modality, phantom.BodyPartExamined, phantom.PhotometricInterpretation
+    assert header_facts(phantom)["modality"] == header_facts(phantom)["body_part"] == ""
+
+
+def test_a_decoders_message_stays_out_of_ours(phantom, monkeypatch):
+    """It may quote the header."""
+    def fail(*_):
+        raise ValueError("bad value of PatientName: Doe^Jane")
+
+    monkeypatch.setattr(Dataset, "pixel_array", property(fail))
+    with pytest.raises(SapgganError, match=r"^pixels cannot be decoded \(ValueError\)$"):
+        read_pixels(phantom)
 
 
 @pytest.mark.parametrize("shape", [(2, 33, 33), (2, 32, 32, 3)])

@@ -63,3 +63,20 @@ def test_the_first_element_that_tells_the_view_decides(elements, view, evidence)
 )
 def test_reasons_for_dropping(elements, reason):
     assert decide_view(header(**{"ViewPosition": "PA"} | elements)).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("elements", "reason", "evidence"),
+    [
+        ({"BodyPartExamined": "KNEE FISCHER KARL"}, "not a chest", "BodyPartExamined other"),
+        ({"BodyPartExamined": "Knee"}, "not a chest", "BodyPartExamined KNEE"),
+        ({"Modality": "FISCHER"}, "not a radiograph", "Modality other"),
+        ({"ViewPosition": "PA FISCHER", "SeriesDescription": "Fischer PA"}, "", "SeriesDescription"),
+    ],
+)
+def test_the_evidence_holds_no_free_text(elements, reason, evidence):
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    decision = decide_view(dataset)
+    assert (decision.reason, decision.evidence) == (reason, evidence)

@@ -1,5 +1,7 @@
 import os
 import shutil
+import tracemalloc
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -9,10 +11,11 @@ from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.phantom import Shot, phantom_dataset, plan_phantoms
 from sapggan_lib.preprocess import preprocess
+from sapggan_lib.sources import Listing
 from sapggan_lib.store import open_store, read_manifest
 
-SMALL = PreprocessConfig(size=32)
-ALL = PreprocessConfig(size=32, unknown_view="keep", crop=0.0, clip_limit=0.0)
+SMALL = PreprocessConfig(size=32, keep_paths=True)
+ALL = PreprocessConfig(size=32, unknown_view="keep", crop=0.0, clip_limit=0.0, keep_paths=True)
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32), dtype=np.uint8)
 
 
@@ -74,7 +77,7 @@ def test_an_array_file_as_medmnist_lays_it_out(tmp_path, channels, shape):
               for what in ("images", "labels")}
     (tmp_path / "mnist").mkdir()
     np.savez_compressed(tmp_path / "mnist" / "chestmnist_64.npz", **arrays)
-    config = PreprocessConfig(size=shape[0], unknown_view="keep", crop=0.0, clip_limit=0.0, channels=channels)
+    config = replace(ALL, size=shape[0], channels=channels)
     summary = preprocess(tmp_path / "mnist", tmp_path / "store", config, workers=1)
     assert (summary.files, summary.kept) == (47, 47)
     expected = np.concatenate([arrays[f"{part}_images"] for part in ("test", "train", "val")])
@@ -100,11 +103,12 @@ def test_odd_names_are_rows_of_valid_text(phantoms, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     pa = next(shot.path for shot in plan_phantoms(100) if shot.view == "PA")
-    for name in (b"new\nline.dcm", b"l\xe4tin1", "größe 測試.dcm".encode(), b'quo"te,comma', b"-rf", b".hidden"):
+    names = "größe 測試.dcm".encode(), b'quo"te,comma', b"-rf", b"=cmd|' '!A", b".hidden"
+    for name in (b"new\nline.dcm", b"l\xe4tin1", *names):
         shutil.copy(phantoms / pa, os.fsencode(source) + b"/" + name)
     summary = preprocess(source, tmp_path / "store", ALL, workers=1)
     paths = sorted(row["path"] for row in read_manifest(tmp_path / "store"))
-    assert paths == sorted(["new\\nline.dcm", "l\\xe4tin1", "größe 測試.dcm", 'quo"te,comma', "-rf"])
+    assert paths == sorted(["new\\nline.dcm", "l\\xe4tin1", "größe 測試.dcm", 'quo"te,comma', "./-rf", "./=cmd|' '!A"])
     assert summary.failed == 0
 
 
@@ -119,3 +123,26 @@ def test_a_table_tells_the_view_where_the_header_does_not(tmp_path):
     rows = list(read_manifest(tmp_path / "store"))
     assert [(row["view"], row["evidence"]) for row in rows] == [("PA", "table"), ("AP", "table"),
                                                                  ("lateral", "ViewPosition LL")]
+
+
+def test_an_edited_table_is_seen(folder, tmp_path):
+    table = tmp_path / "table.csv"
+    for last, patient in (("AP", "1"), ("PA", "1"), ("PA", "2")):
+        table.write_text(f"file,view,patient\n0.png,PA,1\n1.png,{last},{patient}\n")
+        summary = preprocess(folder, tmp_path / "store", SMALL, table=table, workers=1, renew=True)
+        assert not summary.already_done and summary.kept == 1 + (last == "PA")
+    table.write_text("file,view,patient\n0.png,PA,1\n1.png,PA,1\n")
+    with pytest.raises(SapgganError, match=r"holds a store of other files than .* and the table have now"):
+        preprocess(folder, tmp_path / "store", SMALL, table=table, workers=1)
+
+
+def test_a_listing_of_many_files_takes_no_memory(tmp_path):
+    """20,000 files with long names: what is held of them is far below their names alone."""
+    (tmp_path / "source").mkdir()
+    for number in range(20_000):
+        (tmp_path / "source" / f"{number:0200d}").touch()
+    listing = Listing(tmp_path / "source", tmp_path / "out", None, b"key", keep_paths=True)
+    tracemalloc.start()
+    assert listing.count == 20_000 and len(listing.facts["inputs"]) == 64
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()

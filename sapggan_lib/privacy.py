@@ -1,0 +1,134 @@
+"""What keeps identifiers out of a store: keyed hashes in it, and outside it a private list that leads back.
+
+The key is the user's: a restart, another machine of the same user or another data set of the same patients gives the
+same hashes, and nobody without the key can try identifiers. Beside the key, in `paths/`, lies for each store the list
+of its inputs (mode 600).
+"""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from sapggan_lib.errors import SapgganError
+from sapggan_lib.files import atomic_path, readable
+from sapggan_lib.store import read_manifest
+
+KEY_VARIABLE = "SAPGGAN_PATIENT_KEY"   # a file; where it is unset, the key is in the user's configuration folder
+HASH_DIGITS = 16
+
+
+def key_file() -> Path:
+    """Where this user's key lies."""
+    named = os.environ.get(KEY_VARIABLE)
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return Path(named) if named else home / "sapggan" / "patient-key"
+
+
+def patient_key() -> bytes:
+    """The user's secret key, made at first use. Of several who make it at once all get the same one.
+
+    Raises `SapgganError` when it cannot be read or made, or the file holds something else.
+    """
+    try:
+        path = key_file()
+        if not path.exists():
+            _make_key(path)
+        for _ in range(20):                  # without hard links, another process's key is there before its digits
+            if text := path.read_text().strip():
+                break
+            time.sleep(0.1)
+        key = bytes.fromhex(text)
+    except (OSError, SapgganError, RuntimeError):
+        raise SapgganError(f"{path}: the key of the patient hashes cannot be read or made; set {KEY_VARIABLE} to a "
+                           "file that can") from None
+    except ValueError:
+        key = b""
+    if len(key) < 16:
+        raise SapgganError(f"{path}: not a patient key (64 hexadecimal digits); delete it to get a new one")
+    return key
+
+
+def patient_hash(key: bytes, patient: str) -> str:
+    """HMAC-SHA-256 of a patient's identifier, 16 hexadecimal digits; "" for no identifier."""
+    return _hash(key, patient.strip()) if patient.strip() else ""
+
+
+def path_hash(key: bytes, path: str) -> str:
+    """HMAC-SHA-256 of a path below the source, 16 hexadecimal digits; never a patient's, though named after one."""
+    return _hash(key, f"path\0{path}")
+
+
+def paths_file(key: bytes, paths: Iterable[str]) -> Path:
+    """Where the private list of the inputs lies that a manifest calls `paths`."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path}\0".encode())
+    return key_file().parent / "paths" / f"{_hash(key, digest.hexdigest())}.jsonl"
+
+
+def write_paths(key: bytes, inputs: Callable[[], Iterable[tuple[str, str]]]) -> None:
+    """Write the private list of inputs: what the manifest's column `path` says of each, and the file, absolute."""
+    with atomic_path(paths_file(key, (path for path, _ in inputs()))) as temporary:
+        temporary.touch(mode=0o600)
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(pair) + "\n" for pair in inputs())
+
+
+def original_path(store: Path | str, which: int | str) -> Path:
+    """The input file of image number `which` of the store, or of the manifest's row whose `path` is `which`.
+
+    Raises `SapgganError` where there is no such row, and where this user does not have the store's private list.
+    """
+    store = Path(store)
+    if not (store / "manifest.csv").is_file():
+        raise SapgganError(f"{store}: no manifest.csv here; name a store")
+    column = "index" if isinstance(which, int) else "path"
+    path = next((row["path"] for row in read_manifest(store) if row[column] == str(which)), None)
+    if path is None:
+        raise SapgganError(f'{store / "manifest.csv"}: no row has {column} "{which}"')
+    listed = paths_file(patient_key(), (row["path"] for row in read_manifest(store)))
+    with contextlib.suppress(FileNotFoundError), listed.open(encoding="utf-8") as stream:
+        for line in stream:
+            name, file = json.loads(line)
+            if name == path:
+                return Path(file)
+    raise SapgganError(f"{store}: {listed} does not lead back to its files; take the key of the user who made the "
+                       f"store with the folder paths beside it ({KEY_VARIABLE}), or preprocess the same files again")
+
+
+def _make_key(path: Path) -> None:
+    """A new key at `path`, whole from its first moment there, unless another process is quicker."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        try:
+            temporary.touch(mode=0o600)
+            temporary.write_text(secrets.token_hex(32) + "\n")
+            with contextlib.suppress(FileExistsError):
+                _publish(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise readable(error, path) from error
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Give `temporary` the name `path`. Raises FileExistsError where that is taken."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:                                            # a file system without hard links
+        with path.open("x") as stream:
+            path.chmod(0o600)
+            stream.write(temporary.read_text())
+
+
+def _hash(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), "sha256").hexdigest()[:HASH_DIGITS]
