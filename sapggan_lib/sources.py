@@ -16,7 +16,7 @@ import numpy as np
 
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path, file_state, walk
+from sapggan_lib.files import atomic_path, file_state, readable, walk
 from sapggan_lib.privacy import path_hash, patient_hash
 from sapggan_lib.shards import Item
 from sapggan_lib.view_table import ViewTable, find_table, read_table
@@ -36,10 +36,14 @@ class Listing:
         self.source, self.views, self.key, self.keep_paths = source, views, key, keep_paths
         self.kinds = Counter[str]()
         self._stream = tempfile.TemporaryFile("w+", encoding="utf-8")    # noqa: SIM115 - closes with the listing
-        for file in walk(source, skip=out):
-            kind = "" if self.kinds["dicom"] else _kind(file)            # every file is an input then
-            self.kinds[kind] += 1
-            self._stream.write(json.dumps([file, kind, file_state(file)]) + "\n")
+        try:
+            for file in walk(source, skip=out):
+                kind = "" if self.kinds["dicom"] else _kind(file)        # every file is an input then
+                self.kinds[kind] += 1
+                self._stream.write(json.dumps([file, kind, file_state(file)]) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise readable(error, tempfile.gettempdir()) from error
         self.kind = next((kind for kind in ("dicom", "image", "array") if self.kinds[kind]), "")
 
     def _lines(self) -> Iterator[tuple[str, str]]:
