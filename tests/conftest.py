@@ -27,6 +27,12 @@ def _patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
 
 
 @pytest.fixture(autouse=True)
+def _private_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place of the test run for what publishable runs keep to themselves, not the user's cache."""
+    monkeypatch.setenv("SAPGGAN_PRIVATE", str(tmp_path_factory.getbasetemp() / "private"))
+
+
+@pytest.fixture(autouse=True)
 def _random_state() -> None:
     """The same weights and latents in a test whatever ran before it."""
     torch.manual_seed(0)

@@ -1,8 +1,8 @@
-import fcntl
 import json
 import re
 
 import pytest
+from filelock import FileLock
 
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.plan import plan
@@ -68,10 +68,11 @@ def test_a_killed_kernel_is_not_taken_for_success(notebooks, tmp_path):
 def test_two_runs_do_not_write_into_one_folder(notebooks, tmp_path):
     write_notebook(notebooks / "01_first.ipynb", ["1"])
     (tmp_path / "run").mkdir()
-    with (tmp_path / "run" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SapgganError, match="another run is writing here"):
-            run(plan([], "smoke"), tmp_path / "run", "smoke")
+    with (
+        FileLock(tmp_path / "run" / ".lock"),
+        pytest.raises(SapgganError, match="another run is writing here"),
+    ):
+        run(plan([], "smoke"), tmp_path / "run", "smoke")
 
 
 def test_progress_lines_of_a_log_are_shown_once_whole_and_again_when_it_starts_anew(tmp_path, capsys):
