@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client
 from filelock import FileLock
@@ -85,3 +88,65 @@ def test_a_worker_without_the_storage_says_so(tmp_path):
     with pytest.raises(SapgganError, match="must be on storage that every worker sees"):
         cluster.require_shared(tmp_path, tmp_path / "elsewhere")
     assert cluster.wanted()
+
+
+@pytest.fixture
+def certificate(tmp_path, monkeypatch):
+    """A certificate of our own for all of a cluster, in Dask's configuration as environment variables."""
+    cert, key = tmp_path / "cluster.pem", tmp_path / "cluster.key"
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl to make a certificate with")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=cluster",
+                    "-keyout", key, "-out", cert], check=True, capture_output=True)  # fmt: skip
+    values = {"REQUIRE_ENCRYPTION": "True", "TLS__CA_FILE": str(cert)}
+    values |= {f"TLS__{role}__CERT": str(cert) for role in ("SCHEDULER", "WORKER", "CLIENT")}
+    values |= {f"TLS__{role}__KEY": str(key) for role in ("SCHEDULER", "WORKER", "CLIENT")}
+    for name, value in values.items():
+        monkeypatch.setenv(f"DASK_DISTRIBUTED__COMM__{name}", value)
+    dask.config.refresh()
+    yield cert
+    monkeypatch.undo()
+    dask.config.refresh()
+
+
+def test_a_run_goes_over_an_encrypted_cluster_and_over_no_other(notebooks, tmp_path, certificate, monkeypatch):
+    (tmp_path / "go").touch()
+    command, file = [sys.executable, "-m", "dask"], str(tmp_path / "scheduler.json")
+    options = ["--scheduler-file", file, "--no-dashboard", "--protocol", "tls"]
+    processes = [subprocess.Popen([*command, "scheduler", *options, "--port", "0"], stderr=subprocess.DEVNULL),
+                 subprocess.Popen([*command, "worker", *options, "--nthreads", "1", "--no-nanny"], cwd=tmp_path,
+                                  env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)]  # fmt: skip
+    try:
+        limit = time.monotonic() + 300
+        while not Path(file).exists():
+            assert time.monotonic() < limit
+            time.sleep(0.1)
+        address = json.loads(Path(file).read_text())["address"]
+        assert address.startswith("tls://")
+        with Client(address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=300)
+        run(plan([], "smoke"), tmp_path / "run", "smoke", scheduler=address)
+        monkeypatch.setattr(cluster, "TIMEOUT", 5)
+        with dask.config.set({"distributed.comm.require-encryption": False}):  # a client that knows no certificate
+            plain = address.replace("tls://", "tcp://")
+            with pytest.raises(SapgganError, match="no Dask scheduler answers"), cluster.connect(plain):
+                pass
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [line[:2] for line in read_diary(tmp_path)].count(["02", "ends"]) == 1
+
+
+@pytest.mark.parametrize(("address", "settings", "message"), [
+    ("tcp://127.0.0.1:9", {"require-encryption": True}, "requires encryption; give tls:// in place of tcp://"),
+    ("tls://127.0.0.1:9", {}, "names no certificates .* docs/data.md says how to make them"),
+    ("tls://127.0.0.1:9", {"tls.ca-file": "/nowhere", "tls.client.cert": "/nowhere"}, "certificates cannot be used"),
+])  # fmt: skip
+def test_what_is_wrong_with_the_encryption_is_one_sentence(address, settings, message):
+    with (
+        dask.config.set({f"distributed.comm.{key}": value for key, value in settings.items()}),
+        pytest.raises(SapgganError, match=message),
+        cluster.connect(address),
+    ):
+        pass
