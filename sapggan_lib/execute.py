@@ -90,10 +90,16 @@ def _failure(job: "Job", private: Path, refused: bool, hider: Hider) -> str:
     Of a publishable run only the kind of error, since its text may quote a file or a header.
     """
     executed, failed = executed_path(private, job.name), failed_path(private, job.name)
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"] if executed.exists() else []
+    cells = []
     if executed.exists():
+        with contextlib.suppress(ValueError):              # cut, on a full disk
+            cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
         failed.parent.mkdir(exist_ok=True)
         executed.replace(failed)
+    lines = log_path(private, job.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = hider.text(lines[-1]) if lines else "no output"
+    if refused:
+        return last
     added = {"injected-parameters", "papermill-error-cell-tag"}  # papermill's own cells are not the author's
     written = [cell for cell in cells if not added & set(cell["metadata"].get("tags", []))]
     for number, cell in enumerate(written, start=1):
@@ -102,10 +108,6 @@ def _failure(job: "Job", private: Path, refused: bool, hider: Hider) -> str:
                 first = next((line for line in cell["source"] if line.strip()), "").strip()
                 reason = output["ename"] + ("" if job.publishable else f": {output['evalue']}")
                 return hider.text(f'cell {number} ("{first}"): {reason}')
-    lines = log_path(private, job.name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    last = hider.text(lines[-1]) if lines else "no output"
-    if refused:
-        return last
     return "its kernel died or never finished, perhaps out of memory" + ("" if job.publishable else f" ({last})")
 
 

@@ -180,7 +180,7 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
         lines = [line for line in stream if line.endswith(b"\n")]
     seen[log.stem] += sum(map(len, lines))
     for line in (line.decode(errors="replace").rstrip() for line in lines):
-        if "/s" in line and ": " in line:
+        if re.search(r": .*\d \w+/s", line):
             print(f"{label} | {line}", flush=True)
 
 

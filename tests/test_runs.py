@@ -144,6 +144,15 @@ def test_a_disk_that_fills_up_under_a_notebook_is_one_sentence(notebooks, tmp_pa
         run(plan([], "smoke"), tmp_path / "run", "smoke")
 
 
+def test_a_notebook_that_was_cut_when_its_process_was_killed_is_one_sentence(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", [
+        start_code(notebooks, "01_first"), "import os\n"
+        "executed = nb.folder / '.running' / '01_first' / 'executed.ipynb'\n"
+        "executed.write_text('{')\nos.kill(os.getppid(), 9)"])  # fmt: skip
+    with pytest.raises(SapgganError, match=r"^01_first failed: its kernel died or never finished"):
+        run(plan([], "smoke"), tmp_path / "run", "smoke")
+
+
 def test_what_killed_processes_left_is_swept_in_every_folder_unless_a_notebook_is_at_work(notebooks, tmp_path):
     write_notebook(notebooks / "01_first.ipynb", drawing(notebooks, "01_first"))
     folder = tmp_path / "run"
