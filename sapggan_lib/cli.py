@@ -113,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument("--jobs", type=positive, default=1, help="notebooks at once, where they do not need each other")
     where.add_argument("--scheduler", metavar="tls://HOST:8786", default="",
                        help="a Dask cluster to run them on; tcp:// without encryption, see docs/data.md")
-    run.add_argument("--publishable", action="store_true", help="no pixel, place or name of the input files in the run's folder")
+    run.add_argument("--publishable", action="store_true", help="leave no pixel, place or name of the input files")
     run.add_argument("--force", action="store_true", help="run also what is unchanged")
     run.add_argument("--check", nargs="?", const="reference", metavar="NAME",
                      help="compare the results with the run NAME (reference); give it after the notebooks")
