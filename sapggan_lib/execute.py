@@ -80,6 +80,7 @@ def execute(job: "Job", folder: Path, private: Path, force: bool, threads: int) 
             raise SapgganError(f"{job.name}: stopped, as the run that asked for it ended")
     if process.returncode in (0, UNCHANGED):
         return "unchanged" if process.returncode else f"done in {time.time() - started:,.0f} s"
+    record_path(folder, job.name).unlink(missing_ok=True)  # its last cell may have written it
     hider = Hider(job.parameters, folder, private, job.publishable)
     return f"failed: {_failure(job, private, process.returncode == REFUSED, hider)}"
 

@@ -79,12 +79,11 @@ def reveal(parameters: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The parameters with the real places of this run. Raises `SapgganError` for a place that nobody gave."""
     places, found = given(), {}
     for name, value in parameters.items():
-        found[name] = places.get(name, value)
-        if any(isinstance(v, str) and v.startswith(MARK) for v in (value if isinstance(value, list) else [value])):
-            if name not in places:
-                raise SapgganError(f"{where}: {name} = {value!r} stands for a place that was left out; write your own")
-        else:
-            found[name] = value
+        items = value if isinstance(value, list) else [value]
+        hidden = any(isinstance(item, str) and item.startswith(MARK) for item in items)
+        if hidden and name not in places:
+            raise SapgganError(f"{where}: {name} = {value!r} stands for a place that was left out; write your own")
+        found[name] = places[name] if hidden else value
     return found
 
 
@@ -115,7 +114,8 @@ class Hider:
     def _input(self, place: str, label: str) -> None:
         whole = {place, os.path.abspath(ROOT / place), os.path.realpath(ROOT / place)}  # noqa: PTH100
         parents = {parent for path in whole for parent in Path(path).parents if len(parent.parts) > 2}
-        above = {str(p) for p in parents if not ROOT.is_relative_to(p) and not p.is_relative_to(ROOT)}
+        above = {str(parent) for parent in parents if not parent.is_relative_to(ROOT)
+                 and not any(known.is_relative_to(parent) for known in (ROOT, Path.home()))}  # fmt: skip
         for path in sorted(whole) + sorted(above):
             for spelling in spellings(path):
                 self.labels.setdefault(spelling, label)
@@ -135,7 +135,7 @@ class Hider:
         """A JSON value with the places taken out of its strings; what holds pictures stays as it is."""
         if isinstance(value, str):
             return self.text(value, kind)
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):
             return [self.walk(item, kind) for item in value]
         if not isinstance(value, dict):
             return value
@@ -143,7 +143,7 @@ class Hider:
         kinds = {"text/html": "markup", "text/latex": "table", "text/markdown": "table"}
         if "cell_type" in value:
             kinds["source"] = "code"
-        for key, item in value.items():
+        for key, item in ((str(key), item) for key, item in value.items()):  # JSON writes other keys as text, too
             if key.startswith(PICTURES) or (key == "data" and value.get("encoding") == "base64"):
                 found[key] = item
             else:

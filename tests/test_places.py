@@ -57,6 +57,10 @@ def test_behind_a_place_nothing_stays_where_it_may_not():
     assert hider(strict=True).text(f'kept,"{DATA}/a b",3\n', "table") == 'kept,"private:data",3\n'
 
 
+def test_keys_that_are_numbers_are_written_as_json_writes_them():
+    assert hider().walk({4: (DATA, 1.5, None, True)}) == {"4": ["private:data", 1.5, None, True]}
+
+
 def test_folders_of_this_machine_are_relative_or_named():
     assert hider().text(f"{places.ROOT}/weights/x and {places.ROOT}") == "weights/x and ."
     assert hider().text(f"/runs/mine/results and {Path.home()}/x") == "private:run/results and ~/x"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sapggan_lib import notebook
+from sapggan_lib import check, notebook
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.places import private_folder
 from sapggan_lib.plan import plan
@@ -120,12 +120,16 @@ def test_a_folder_is_publishable_all_its_life_or_never(notebooks, data, tmp_path
 
 
 def test_a_publishable_run_that_was_killed_at_once_can_go_on(notebooks, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("sapggan_lib.runs._execute_all", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sapggan_lib.runs._execute_all", killed)
         start(tmp_path / "run", data)
-    monkeypatch.undo()
-    make_again = make_project(tmp_path / "again", monkeypatch)
-    assert make_again and json.loads((tmp_path / "run" / "record.json").read_text())["publishable"] is True
+    with pytest.raises(SapgganError, match="no finished run there"):
+        check.require_reference(tmp_path / "run", tmp_path / "other")
+    start(tmp_path / "run", data)
+    check.require_reference(tmp_path / "run", tmp_path / "other")
 
 
 def test_a_rerun_leaves_no_picture_table_or_page_of_the_one_before(notebooks, data, tmp_path):
