@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.notebook import record_path
+from sapggan_lib.places import record_path
 from sapggan_lib.plan import Job
 
 TOLERANCE = 0.15      # relative: another processor rounds otherwise, and training makes much of it
@@ -56,8 +56,9 @@ def require_reference(reference: Path, folder: Path) -> None:
     """Raise `SapgganError` unless `reference` is a finished run other than the one in `folder`."""
     if reference.resolve() == folder.resolve():
         raise SapgganError(f"--check: {reference} is this run itself; name the run otherwise with --run")
-    if not (reference / "record.json").is_file():
-        raise SapgganError(f"--check {reference}: no finished run there, as it has no record.json; name a run's folder")
+    record = reference / "record.json"     # a run writes it first, and its end at the end
+    if not record.is_file() or "finished" not in json.loads(record.read_text(encoding="utf-8")):
+        raise SapgganError(f"--check {reference}: no finished run there, as it has no whole record.json; name a run")
 
 
 def check(folder: Path, reference: Path, jobs: Sequence[Job]) -> None:

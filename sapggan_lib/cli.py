@@ -73,7 +73,8 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--seed", type=int, default=0)
     where = prepare.add_mutually_exclusive_group()
     where.add_argument("--workers", type=positive, help="processes (all cores)")
-    where.add_argument("--scheduler", metavar="tcp://HOST:8786", help="a Dask cluster instead of local processes")
+    where.add_argument("--scheduler", metavar="tls://HOST:8786",
+                       help="a Dask cluster instead of local processes; tcp:// without encryption, see docs/data.md")
 
     which = add("which", "tell which file an image of a store was made from, to whoever has the key that made it")
     which.add_argument("store", metavar="STORE", type=Path)
@@ -115,11 +116,12 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--data", type=Path, metavar="DIR", help="DICOM, or images with a table; none: phantoms")
     run.add_argument("--table", type=Path, metavar="CSV", help="as in preprocess")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a parameter; 04.epochs=[1,2]")
-    run.add_argument("--run", metavar="NAME", help="folder below papermill_runs (the profile's name)")
+    run.add_argument("--run", metavar="NAME", help="one plain name, of its folder in papermill_runs (the profile's)")
     where = run.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=positive, default=1, help="notebooks at once, where they do not need each other")
-    where.add_argument("--scheduler", metavar="tcp://HOST:8786", default="", help="a Dask cluster to run them on")
-    run.add_argument("--publishable", action="store_true", help="show no pixel of the input images anywhere")
+    where.add_argument("--scheduler", metavar="tls://HOST:8786", default="",
+                       help="a Dask cluster to run them on; tcp:// without encryption, see docs/data.md")
+    run.add_argument("--publishable", action="store_true", help="leave no pixel, place or name of the input files")
     run.add_argument("--force", action="store_true", help="run also what is unchanged")
     run.add_argument("--check", nargs="?", const="reference", metavar="NAME",
                      help="compare the results with the run NAME (reference); give it after the notebooks")

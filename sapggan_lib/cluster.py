@@ -17,11 +17,15 @@ TIMEOUT = 15  # seconds to wait for a scheduler
 
 @contextlib.contextmanager
 def connect(scheduler: str) -> Iterator["Client"]:
-    """A client of the Dask scheduler at `scheduler`. Raises `SapgganError` when none answers or it has no workers."""
+    """A client of the Dask scheduler at `scheduler`. Raises `SapgganError` when none answers or it has no workers.
+
+    `tls://HOST:8786` takes its certificates from Dask's own configuration (`distributed.comm.tls`).
+    """
     try:
         from distributed import Client
     except ImportError:
         raise SapgganError("--scheduler needs Dask distributed: pip install 'sapggan[cluster]'") from None
+    _check_encryption(scheduler)
     try:
         client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
     except (OSError, TimeoutError, ValueError):
@@ -30,6 +34,22 @@ def connect(scheduler: str) -> Iterator["Client"]:
         if not client.scheduler_info(n_workers=-1)["workers"]:
             raise SapgganError(f'{scheduler}: no workers; start some with "dask worker {scheduler} --nthreads 1"')
         yield client
+
+
+def _check_encryption(scheduler: str) -> None:
+    """Raise `SapgganError` where Dask's configuration does not allow `scheduler`; Dask would say so in a traceback."""
+    from distributed.security import Security
+
+    try:
+        encryption = Security().get_connection_args("client")
+    except (OSError, ValueError) as error:
+        raise SapgganError(f"Dask's configuration distributed.comm.tls: the certificates cannot be used ({error}); "
+                           "docs/data.md says what it must hold") from None  # fmt: skip
+    if scheduler.startswith("tls://") and not encryption.get("ssl_context"):
+        raise SapgganError(f"{scheduler}: Dask's configuration names no certificates (distributed.comm.tls: ca-file, "
+                           "client.cert, client.key); docs/data.md says how to make them")  # fmt: skip
+    if encryption["require_encryption"] and not scheduler.startswith("tls://"):
+        raise SapgganError(f"{scheduler}: Dask's configuration requires encryption; give tls:// in place of tcp://")
 
 
 def slots(client: "Client") -> dict[str, float]:

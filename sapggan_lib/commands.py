@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> None:
     from sapggan_lib import check
     from sapggan_lib.notebook import RUNS
     from sapggan_lib.plan import plan
-    from sapggan_lib.runs import run
+    from sapggan_lib.runs import run, run_folder
 
     common: dict[str, Any] = {"publishable": options.publishable}
     for key in ("data", "table"):
@@ -110,12 +110,9 @@ def run(options: argparse.Namespace) -> None:
         if path is not None:
             common[key] = str(path.resolve())
     jobs = plan(options.notebooks, options.profile, parse_settings(options.set), **common)
-    folder = RUNS / (options.run or options.profile)
-    if folder.name == "profiles" or (folder.name == "reference" and not options.publishable):
-        add = "" if folder.name == "profiles" else ", or add --publishable"
-        raise SapgganError(f"{folder} is committed, for everyone to see: choose another --run{add}")
+    folder = run_folder(RUNS, options.run or options.profile, all(job.publishable for job in jobs))
     if options.check:
-        check.require_reference(RUNS / options.check, folder)
+        check.require_reference(run_folder(RUNS, options.check, publishable=True), folder)
     index = run(jobs, folder, options.profile, options.jobs, options.force, options.scheduler)
     print(f"report: {index}")
     if options.check:
@@ -152,13 +149,15 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     """`["key=value", ...]` with YAML values, so that 007 in quotes stays text and [1, 2] is a list."""
     import yaml
 
+    from sapggan_lib.config import load_yaml
+
     values = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator or not key:
             raise SapgganError(f"--set {setting}: write KEY=VALUE")
         try:
-            values[key.strip()] = yaml.safe_load(value)
+            values[key.strip()] = load_yaml(value)
         except yaml.YAMLError:
             raise SapgganError(f"--set {setting}: the value is not YAML; quote it") from None
     return values
@@ -168,10 +167,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. Raises `SapgganError` when it is missing or something else."""
     import yaml
 
+    from sapggan_lib.config import load_yaml
+
     if not path.is_file():
         raise SapgganError(f"{path}: no such file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = load_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise SapgganError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
     if not isinstance(content, dict):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -98,6 +99,18 @@ def to_mapping(config: Any) -> dict[str, Any]:
         return list(value) if isinstance(value, tuple) else value
 
     return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def load_yaml(text: str) -> Any:
+    """Plain values from YAML. Unlike in YAML 1.1, `1e-4` and `1e16` are numbers, as JSON and Python write them."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    return yaml.load(text, Loader)
 
 
 def near_match(word: str, known: Iterable[str]) -> str:

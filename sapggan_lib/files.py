@@ -34,18 +34,18 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path, busy: str) -> Iterator[None]:
+def only_one(folder: Path, busy: str = "") -> Iterator[None]:
     """Hold `folder` for this process by a lock file in it, and sweep what killed ones left half written there.
 
-    Creates the folder. Raises `SapgganError` with `busy` when another process holds it, and where the folder cannot be
-    written. On a file system without locks it goes on, and says so.
+    Creates the folder. Raises `SapgganError` with `busy` when another process holds it (without `busy` it waits), and
+    where the folder cannot be written. On a file system without locks it goes on, and says so.
     """
     from filelock import FileLock, Timeout
 
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=0 if busy else -1)
     except Timeout:
         raise SapgganError(f"{folder}: {busy}") from None
     except (OSError, NotImplementedError) as error:      # the latter: an older filelock where locks are missing

@@ -23,6 +23,7 @@ import torch
 from sapggan_lib.config import PreprocessConfig, from_mapping, to_mapping
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import sha256_file, write_json, write_text
+from sapggan_lib.places import ROOT, Hider, given, hide, is_publishable, private_folder, record_path, reveal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sapggan_lib.evaluation import Table
     from sapggan_lib.store import Store
 
-ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
 RUNS = ROOT / "papermill_runs"
 SHIPPED = ROOT / "weights" / "sapggan_64.safetensors"  # for a reader without time to train
@@ -75,16 +75,13 @@ class Notebook:
 
     name: str                        # "04_model_comparison"
     folder: Path                     # the run's folder
+    work: Path                       # what the run's notebooks share: store, trainings; a publishable run's elsewhere
     parameters: dict[str, Any]
+    hider: Hider                     # keeps places of input files out of what the notebook leaves
     started: float = field(default_factory=time.time)
     figures: list[str] = field(default_factory=list)
     results: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def work(self) -> Path:
-        """Where the run keeps what its notebooks share: the store, training runs, features."""
-        return self.folder / "work"
 
     def figure(self, figure: "Figure", name: str) -> None:
         """Save `figure` as PNG and PDF in the run's `figures` folder, named after the notebook's number."""
@@ -96,27 +93,28 @@ class Notebook:
     def table(self, frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
         """Save `frame` as CSV in the run's `results` folder and return it, to be shown."""
         path = self.folder / "results" / f"{self.name[:2]}_{name}.csv"
-        write_text(path, frame.to_csv(index=False))
+        write_text(path, self.hider.text(frame.to_csv(index=False), "table"))
         self._note(self.results, path.name)
         return frame
 
     def scores(self, table: "Table", name: str) -> str:
         """Save a table of scores as CSV, Markdown and LaTeX, and return its Markdown, to be shown."""
         for path in table.save(self.folder / "results" / f"{self.name[:2]}_{name}"):
+            write_text(path, self.hider.text(path.read_text(encoding="utf-8"), "table"))
             self._note(self.results, path.name)
         return table.markdown()
 
     def result(self, value: Any, name: str) -> None:
         """Save `value` as JSON in the run's `results` folder."""
         path = self.folder / "results" / f"{self.name[:2]}_{name}.json"
-        write_json(path, value)
+        write_json(path, self.hider.walk(value, "table"))
         self._note(self.results, path.name)
 
     def finish(self) -> dict[str, Any]:
         """Write the notebook's record; the last cell shows it. A run without it counts as failed."""
-        record = {
+        record: dict[str, Any] = {
             "notebook": self.name,
-            "parameters": self.parameters,
+            "parameters": hide(self.parameters)[0],
             "data": self.data,
             "figures": self.figures,
             "results": self.results,
@@ -124,6 +122,7 @@ class Notebook:
             "seconds": round(time.time() - self.started, 1),
             **environment(),
         }
+        record = self.hider.walk(record, "table")
         write_json(record_path(self.folder, self.name), record)
         return record
 
@@ -133,24 +132,32 @@ class Notebook:
             names.append(name)
 
 
-def start(name: str, variables: Mapping[str, Any]) -> Notebook:
+def start(name: str, variables: dict[str, Any]) -> Notebook:
     """Begin notebook `name`: check its parameters, seed everything, set the figure style.
 
-    `variables` is the notebook's `globals()`, from which the values of its `parameters` cell are taken.
+    `variables` is the notebook's `globals()`, from which the values of its `parameters` cell are taken. Where a run
+    wrote `private:data` and the like, for paths, they get the real one.
     Uses the parameters `run_dir` (below the project, or absolute; empty: `papermill_runs/interactive`) and `seed`.
     """
     from sapggan_lib import figures  # not at the top: a run that only looks for changes need not wait for matplotlib
 
     path = NOTEBOOKS / f"{name}.ipynb"
     known = {field.name for field in dataclasses.fields(parameter_class(path))}
-    parameters = resolve_parameters(path, {key: variables[key] for key in known if key in variables}, name)
+    shown = resolve_parameters(path, {key: variables[key] for key in known if key in variables}, name)
+    parameters = reveal(shown, name)
+    variables.update({key: value for key, value in parameters.items() if value != shown[key]})
     seed = parameters.get("seed", 0)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that use the global generator
     torch.manual_seed(seed)
     figures.use_style()
     folder = ROOT / (parameters.pop("run_dir", "") or INTERACTIVE)
-    return Notebook(name, folder, parameters)
+    if parameters.get("publishable") is False and is_publishable(folder):
+        raise SapgganError(f"{name}: run_dir is a publishable run; write another, or publishable = True")
+    if (work := given().get("work")) is None:
+        work = (private_folder(folder) if parameters.get("publishable") else folder) / "work"
+    hider = Hider(parameters, folder, Path(work).parent, strict=bool(parameters.get("publishable")))
+    return Notebook(name, folder, Path(work), parameters, hider)
 
 
 def source_folder(nb: Notebook) -> Path:
@@ -227,11 +234,6 @@ def example_file(nb: Notebook, store: "Store") -> Path:
     from sapggan_lib.privacy import original_path
 
     return original_path(shown_radiographs(nb, store).path, 0)
-
-
-def record_path(folder: Path, name: str) -> Path:
-    """Where a run keeps the record of one of its notebooks."""
-    return folder / "records" / f"{name}.json"
 
 
 def environment() -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sapggan_lib.config import near_match
+from sapggan_lib.config import load_yaml, near_match
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import hash_listing
-from sapggan_lib.notebook import NOTEBOOKS, ROOT, RUNS, parameter_class, resolve_parameters
+from sapggan_lib.files import hash_listing, sha256_file
+from sapggan_lib.notebook import NOTEBOOKS, RUNS, parameter_class, resolve_parameters
+from sapggan_lib.places import ROOT, hide, is_place
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Job:
     parameters: dict[str, Any]       # all of them, resolved, without run_dir
     needs: tuple[str, ...]           # notebooks whose results it reads
     key: str                         # hash of source, parameters, library, input files and the needed jobs' keys
+    publishable: bool = False        # the whole run's: every notebook that can show input images must not
 
 
 def available() -> list[Path]:
@@ -34,13 +36,11 @@ def available() -> list[Path]:
 
 def load_profile(name: str) -> dict[str, dict[str, Any]]:
     """Parameters per notebook from `papermill_runs/profiles/NAME.yml`, `all:` spread over those that know the name."""
-    import yaml
-
     path = RUNS / "profiles" / f"{name}.yml"
     profiles = sorted(profile.stem for profile in path.parent.glob("*.yml"))
     if name not in profiles:
         raise SapgganError(f'profile "{name}" does not exist; {near_match(name, profiles)}')
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = load_yaml(path.read_text(encoding="utf-8"))
     for key in content:
         if key not in ("description", "all", "notebooks"):
             raise SapgganError(f'{path}: unknown key "{key}"; {near_match(key, ["description", "all", "notebooks"])}')
@@ -63,7 +63,8 @@ def plan(names: Sequence[str], profile: str, settings: Mapping[str, Any] | None 
     """The jobs for the notebooks `names` (all when empty; "04" is enough) and what they need, in running order.
 
     `settings` are the user's (`--set`): `key` for every notebook that has it, or `04.key` for one. `common` values
-    (data, publishable) go to every notebook that knows them. Wrong names and types raise `SapgganError`.
+    (data, publishable) go to every notebook that knows them. Wrong names and types raise `SapgganError`, and so does
+    a file or folder that is not there.
     """
     sources = {source.stem: source for source in available()}
     parameters = load_profile(profile)
@@ -89,16 +90,33 @@ def plan(names: Sequence[str], profile: str, settings: Mapping[str, Any] | None 
 
     for name in names or sources:
         want(_find(name, sources))
+    flags = [parameters[stem]["publishable"] for stem in wanted if "publishable" in parameters[stem]]
+    publishable = all(flags) if flags else bool(common.get("publishable"))
     library = _hash_files(sorted((ROOT / "sapggan_lib").rglob("*.py")))
+    inputs: dict[str, str] = {}      # contents by place: every notebook has the same folder, and it may be large
     jobs: dict[str, Job] = {}
     for stem in wanted:
         parameters[stem].pop("run_dir", None)
         cells = [cell["source"] for cell in json.loads(sources[stem].read_text(encoding="utf-8"))["cells"]]
-        facts = [cells, parameters[stem], library, hash_listing(data) if (data := parameters[stem].get("data")) else ""]
-        facts.append([jobs[needed].key for needed in needs[stem]])
+        used = {}
+        for name, value in hide(parameters[stem])[1].items():
+            for place in filter(is_place, value if isinstance(value, list) else [value]):
+                used[place] = inputs[place] = inputs.get(place) or _hash_contents(place, f"{stem}: {name}")
+        facts = [cells, parameters[stem], library, used, publishable, [jobs[needed].key for needed in needs[stem]]]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        jobs[stem] = Job(stem, sources[stem], parameters[stem], needs[stem], key)
+        jobs[stem] = Job(stem, sources[stem], parameters[stem], needs[stem], key, publishable)
     return list(jobs.values())
+
+
+def _hash_contents(place: str, where: str) -> str:
+    """Of a file its contents; of a folder the names, sizes and times of its files."""
+    path = ROOT / place              # notebooks run in the project's folder
+    try:
+        return hash_listing(path) if path.is_dir() else sha256_file(path)
+    except FileNotFoundError:
+        raise SapgganError(f"{where}: {place} does not exist") from None
+    except OSError as error:
+        raise SapgganError(f"{where}: {place} cannot be read ({error.strerror})") from error
 
 
 def _find(name: str, sources: Mapping[str, Path]) -> str:

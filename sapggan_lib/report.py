@@ -1,10 +1,12 @@
 """A run as web pages: every executed notebook in HTML and an index, readable from a file with no network."""
 
+import hashlib
 import html
 import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sapggan_lib.files import write_text
 
@@ -32,10 +34,16 @@ def write_report(folder: Path) -> Path:
     """Write `NOTEBOOK.html` for each executed notebook of the run in `folder`, and `index.html`; returns its path."""
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     executed = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    names = [path.stem for path in executed]
     for path in executed:
         page = path.with_suffix(".html")
-        if not page.exists() or page.stat().st_mtime < path.stat().st_mtime:
-            write_text(page, notebook_page(path, [other.stem for other in executed]))
+        facts = hashlib.sha256(path.read_bytes() + repr(names).encode()).hexdigest()
+        mark = f"<!-- made of {facts} -->\n"          # not by time: clocks step, and copies have any
+        if not page.exists() or not page.read_text(encoding="utf-8").endswith(mark):
+            write_text(page, notebook_page(path, names) + mark)
+    for page in folder.glob("[0-9][0-9]_*.html"):
+        if page.stem not in names:
+            page.unlink()
     index = folder / "index.html"
     write_text(index, index_page(record, {path.stem: title(path) for path in executed}))
     return index
@@ -52,7 +60,7 @@ def notebook_page(path: Path, names: list[str]) -> str:
     body = re.sub(r"<script[^>]*\bsrc=[^>]*>\s*</script>", "", body)
     place = names.index(path.stem)
     links = ['<a href="index.html">All notebooks</a>']
-    links += [f'<a href="{name}.html">{arrow} {name}</a>'
+    links += [f'<a href="{quote(name)}.html">{arrow} {html.escape(name)}</a>'
               for arrow, index in (("←", place - 1), ("→", place + 1)) if 0 <= index < len(names)
               for name in [names[index]]]  # fmt: skip
     navigation = f'<nav class="run">{" · ".join(links)}</nav>'
@@ -66,20 +74,22 @@ def index_page(record: dict[str, Any], titles: dict[str, str]) -> str:
     for name, outcome in sorted((dict.fromkeys(titles, "") | record["outcomes"]).items()):
         figures = record["notebooks"].get(name, {}).get("figures", [])
         images = "".join(
-            f'<a href="figures/{figure}"><img src="figures/{figure}" alt="{figure[3:-4].replace("_", " ")}"></a>'
+            f'<a href="figures/{quote(figure)}"><img src="figures/{quote(figure)}" '
+            f'alt="{html.escape(figure[3:-4].replace("_", " "))}"></a>'
             for figure in figures
         )
         heading = html.escape(titles.get(name, name))
-        link = f'<a href="{name}.html">{heading}</a>' if name in titles else heading
+        link = f'<a href="{quote(name)}.html">{heading}</a>' if name in titles else heading
         state = "failed" if outcome.startswith("failed") else ""
         cards.append(
-            f"<li><h3>{name[:2]} {link}</h3><p class='{state}'>{html.escape(outcome)}</p>"
+            f"<li><h3>{html.escape(name[:2])} {link}</h3><p class='{state}'>{html.escape(outcome)}</p>"
             f"<div class='thumbnails'>{images}</div></li>"
         )
     data: dict[str, Any] = next((entry["data"] for entry in record["notebooks"].values() if entry.get("data")), {})
     commit = record["git"]["commit"][:12] or "unknown"
     facts = {
         "Profile": record["profile"],
+        "Publishable": "yes" if record["publishable"] else "no",
         "Finished": f"{record['finished']}, after {record['seconds']:,.0f} s",
         "Commit": commit + (" with local changes" if record["git"]["dirty"] else ""),
         "Device": record["device"],
@@ -90,7 +100,7 @@ def index_page(record: dict[str, Any], titles: dict[str, str]) -> str:
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>sapggan: {record['run']}</title><style>{STYLE}</style></head><body>"
+        f"<title>sapggan: {html.escape(record['run'])}</title><style>{STYLE}</style></head><body>"
         f"<h1>Self Attention PGGAN: run “{html.escape(record['run'])}”</h1><ul class='cards'>{''.join(cards)}</ul>"
         f"<h2>Record</h2><table>{rows}</table><p>Everything else is in <a href='record.json'>record.json</a>, "
         "<code>results/</code> and <code>figures/</code> beside this page.</p></body></html>\n"

@@ -1,26 +1,59 @@
 """Notebooks through papermill: one process each, resume, records, report."""
 
 import contextlib
-import fcntl
 import json
 import os
-import subprocess
-import sys
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sapggan_lib import cluster, report
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import write_json
-from sapggan_lib.notebook import ROOT, environment, record_path
+from sapggan_lib.execute import execute, executed_path, failed_path, log_path, unchanged
+from sapggan_lib.files import only_one, readable, write_json
+from sapggan_lib.notebook import environment
+from sapggan_lib.places import Hider, is_publishable, private_folder
 from sapggan_lib.plan import Job
-from sapggan_lib.progress import HEADLESS_VARIABLE
 
-MAX_NOTEBOOK_MB = 25  # an executed notebook over this opens in no browser
+COMMITTED = "reference"  # the run that is in the repository, for everyone to see
+
+
+@dataclass
+class _Run:
+    """A run under way."""
+
+    folder: Path
+    private: Path                    # where store, trainings and logs are: the folder itself, or not to be shared
+    force: bool
+    outcomes: dict[str, str] = field(default_factory=dict)
+
+    def tell(self, job: Job, outcome: str) -> None:
+        """Note how a notebook ended, and print it."""
+        self.outcomes[job.name] = outcome
+        print(f"{job.name:24} {outcome}{self.see(job.name)}", flush=True)
+
+    def see(self, name: str) -> str:
+        """Where to read on about a notebook that failed; for the terminal alone, as it is a place."""
+        kept = [path(self.private, name) for path in (failed_path, log_path) if path(self.private, name).exists()]
+        return f"; see {kept[0]}" if kept and self.outcomes[name].startswith("failed") else ""
+
+
+def run_folder(runs: Path, name: str, publishable: bool) -> Path:
+    """The folder of the run `name` in the folder `runs`. Raises `SapgganError` for what is not one plain name."""
+    if not re.fullmatch(r"\w[\w .+-]*", name) or name.endswith((".", " ")):
+        raise SapgganError(f'"{name}" is no name for a run: give one plain name of letters, digits, spaces and - _ + .')
+    if name.casefold() == "profiles" or (name.casefold() == COMMITTED and not publishable):
+        add = ", or add --publishable" if name.casefold() == COMMITTED else ""
+        raise SapgganError(f"{runs / name} is committed, for everyone to see: choose another --run{add}")
+    others = [path.name for path in runs.iterdir()] if runs.is_dir() else []
+    for other in [COMMITTED, *others]:
+        if other.casefold() == name.casefold() and other != name:
+            raise SapgganError(f'run "{name}": some disks take it for "{other}"; write it so, or choose another name')
+    return runs / name
 
 
 def run(
@@ -30,23 +63,62 @@ def run(
 
     `parallel` notebooks run at once on this machine, or all that may on the Dask cluster at `scheduler`.
     A failed notebook stops those that need it; the others go on, and a `SapgganError` names every failure.
+    All jobs publishable: nothing goes to `folder` but what may be shown, and it may hold nothing else beforehand.
     """
     started = time.time()
-    outcomes: dict[str, str] = {}
-    with _only_run_in(folder):
-        pending = [job for job in jobs if force or not _unchanged(job, folder)]
-        for job in jobs:
-            if job not in pending:
-                _tell(outcomes, job, "unchanged")
-        if pending:
-            with _executor(scheduler, parallel) as pool:
-                _execute_all(pending, outcomes, folder, pool, len(pending) if scheduler else parallel, force)
-        _write_record(folder, profile, outcomes, started)
-        index = report.write_report(folder)
-    failures = [f"{name} {outcome}" for name, outcome in outcomes.items() if outcome.startswith("failed")]
+    publishable = all(job.publishable for job in jobs)
+    try:
+        with only_one(folder, "another run is writing here; wait for it, or name yours: --run"):
+            _claim(folder, profile, publishable)
+            state = _Run(folder, private_folder(folder) if publishable else folder, force)
+            pending = [job for job in jobs if force or not unchanged(folder, job.name, job.key)]
+            for job in jobs:
+                if job not in pending:
+                    state.tell(job, "unchanged")
+            if pending:
+                with _executor(scheduler, parallel) as pool:
+                    _execute_all(pending, state, pool, len(pending) if scheduler else parallel)
+            _sweep(folder, state.private)
+            _write_record(state, profile, publishable, started)
+            index = report.write_report(folder)
+    except OSError as error:
+        raise readable(error, folder) from error
+    if publishable:
+        print(f"not to be shared, and to be deleted with the run: {state.private}")
+    failures = [f"{name} {outcome}{state.see(name)}" for name, outcome in state.outcomes.items()
+                if outcome.startswith("failed")]  # fmt: skip
     if failures:
         raise SapgganError("; ".join(failures))
     return index
+
+
+def _claim(folder: Path, profile: str, publishable: bool) -> None:
+    """Say in the record, before anything else, whether the run is publishable: a folder is so all its life, or never.
+
+    Raises `SapgganError` where another kind of run was made, or one of an older version, which did not say.
+    """
+    before = is_publishable(folder)
+    inside = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    if publishable and inside and not before:
+        raise SapgganError(f"{folder}: holds what need not be publishable ({', '.join(inside[:3])}) and would stay: "
+                           "delete the folder, or choose another --run")  # fmt: skip
+    if publishable and (kept := {"work", "logs", "failed"} & set(inside)):
+        raise SapgganError(f"{folder}: holds {' and '.join(sorted(kept))} of an older version, which may show input "
+                           "images: move or delete them")  # fmt: skip
+    if before and not publishable:
+        raise SapgganError(f"{folder}: holds a publishable run, which this one is not: choose another --run")
+    if before is None:
+        write_json(folder / "record.json", {"run": folder.name, "profile": profile, "publishable": publishable})
+
+
+def _sweep(folder: Path, private: Path) -> None:
+    """Delete what killed processes left half written anywhere, unless a notebook of an earlier run is still at work."""
+    with contextlib.ExitStack() as stack, contextlib.suppress(SapgganError):
+        for lock in executed_path(private, "*").parent.parent.glob("*/.lock"):
+            stack.enter_context(only_one(lock.parent, "at work"))
+        for stale in (stale for place in {folder, private} for stale in place.rglob(".*.partial*")):
+            if stale.is_file():
+                stale.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -60,49 +132,41 @@ def _executor(scheduler: str, parallel: int) -> Iterator[Executor]:
             yield pool
 
 
-def _execute_all(
-    pending: list[Job], outcomes: dict[str, str], folder: Path, pool: Executor, at_once: int, force: bool
-) -> None:
-    """Run the jobs on `pool`, `at_once`, each after what it needs; adds to `outcomes`."""
+def _execute_all(pending: list[Job], run: _Run, pool: Executor, at_once: int) -> None:
+    """Run the jobs on `pool`, `at_once`, each after what it needs; adds to the run's outcomes."""
     running: dict[Future[str], Job] = {}
     seen: dict[str, int] = {}  # bytes of a log that were looked at
     local = isinstance(pool, ThreadPoolExecutor)
     threads = max(1, (os.cpu_count() or 1) // at_once) if local and at_once > 1 else 0
     while pending or running:
         for job in list(pending):
-            if any(outcomes.get(needed, "").startswith("failed") for needed in job.needs):
-                _tell(outcomes, job, f"failed: it needs {', '.join(job.needs)}")
+            if any(run.outcomes.get(needed, "").startswith("failed") for needed in job.needs):
+                run.tell(job, f"failed: it needs {', '.join(job.needs)}")
                 pending.remove(job)
             elif len(running) < at_once and not {j.name for j in [*pending, *running.values()]} & set(job.needs):
                 print(f"{job.name:24} {'running' if local else 'submitted'}", flush=True)
-                seen[job.name] = log.stat().st_size if (log := _log(folder, job)).exists() else 0
-                running[pool.submit(_execute, job, folder, force, threads)] = job
+                log = log_path(run.private, job.name)
+                seen[job.name] = log.stat().st_size if log.exists() else 0
+                running[pool.submit(execute, job, run.folder, run.private, run.force, threads)] = job
                 pending.remove(job)
         done = wait(running, timeout=1, return_when=FIRST_COMPLETED).done
         for job in running.values():
-            _show_progress(_log(folder, job), job.name[:2], seen)
+            _show_progress(log_path(run.private, job.name), job.name[:2], seen)
         for future in done:
-            _tell(outcomes, running.pop(future), _outcome(future))
+            job = running.pop(future)
+            run.tell(job, _outcome(future, job, run))
 
 
-def _outcome(future: Future[str]) -> str:
+def _outcome(future: Future[str], job: Job, run: _Run) -> str:
+    """What a notebook's task returned, or in a sentence why it did not; without places, as the record has it."""
     try:
         return future.result()
-    except SapgganError as error:
-        return f"failed: {error}"
     except CancelledError:
         return "failed: the Dask scheduler is gone; start it again, then run again: finished notebooks are kept"
     except Exception as error:  # of Dask, as KilledWorker, or of the storage
-        return f"failed: {type(error).__name__}: {error}"
-
-
-def _tell(outcomes: dict[str, str], job: Job, outcome: str) -> None:
-    outcomes[job.name] = outcome
-    print(f"{job.name:24} {outcome}", flush=True)
-
-
-def _log(folder: Path, job: Job) -> Path:
-    return folder / "logs" / f"{job.name}.log"
+        known = readable(error, run.folder) if isinstance(error, OSError) else error
+        reason = str(known) if isinstance(known, SapgganError) else f"{type(known).__name__}: {known}"
+        return f"failed: {Hider(job.parameters, run.folder, run.private, job.publishable).text(reason)}"
 
 
 def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
@@ -116,123 +180,22 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
         lines = [line for line in stream if line.endswith(b"\n")]
     seen[log.stem] += sum(map(len, lines))
     for line in (line.decode(errors="replace").rstrip() for line in lines):
-        if "/s" in line and ": " in line:
+        if re.search(r": .*\d \w+/s", line):
             print(f"{label} | {line}", flush=True)
 
 
-def _unchanged(job: Job, folder: Path) -> bool:
-    record = record_path(folder, job.name)
-    finished = record.exists() and (folder / f"{job.name}.ipynb").exists()
-    return finished and json.loads(record.read_text(encoding="utf-8")).get("key") == job.key
-
-
-def _execute(job: Job, folder: Path, force: bool, threads: int) -> str:
-    """Run one notebook in its own process, with `threads` (0: all that the library wants), here or on a Dask worker.
-
-    Returns "unchanged", "done in N s" or "failed: why". Raises `SapgganError` when nobody waits for it any more.
-    """
-    cluster.require_shared(job.source.parent, folder)
-    log = _log(folder, job)
-    log.parent.mkdir(exist_ok=True)
-    with log.open("a", encoding="utf-8") as stream:
-        # The lock is also its notebook's, as the log is its output: a notebook that outlives a killed run or a lost
-        # worker is waited for, and two never write into one folder.
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        if not force and _unchanged(job, folder):
-            return "unchanged"
-        stream.truncate(0)
-        started = time.time()
-        failure = _papermill(job, folder, threads, stream)
-        return failure or f"done in {time.time() - started:,.0f} s"
-
-
-def _papermill(job: Job, folder: Path, threads: int, stream: Any) -> str:
-    """Execute the notebook with its output into `stream`; returns "", or "failed: why"."""
-    record, output = record_path(folder, job.name), folder / f"{job.name}.ipynb"
-    failed, temporary = folder / "failed" / output.name, folder / f".{job.name}.partial.ipynb"
-    for stale in (record, failed, temporary):
-        stale.unlink(missing_ok=True)
-    where = folder.resolve()
-    run_dir = where.relative_to(ROOT) if where.is_relative_to(ROOT) else where  # no machine's path in a shared notebook
-    parameters = {**job.parameters, "run_dir": str(run_dir)}
-    command = [sys.executable, "-m", "papermill", str(job.source), str(temporary), "-k", "python3", "-l", "python"]
-    command += ["--cwd", str(ROOT), "--log-output", "--log-level", "WARNING", "--no-progress-bar"]
-    command += ["-y", json.dumps(parameters)]
-    variables = os.environ | {HEADLESS_VARIABLE: "1", "JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel
-    if threads:  # kernels that each take all cores slow each other down tenfold
-        variables |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
-    process = subprocess.Popen(command, env=variables, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT)
-    while process.poll() is None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=1)
-        if not cluster.wanted():
-            process.terminate()
-            raise SapgganError(f"{job.name}: stopped, as the run that asked for it ended")
-    message = ""
-    if process.returncode != 0 or not record.exists():
-        message = _failure(temporary, Path(stream.name))
-    elif temporary.stat().st_size > MAX_NOTEBOOK_MB * 1e6:
-        message = f"its outputs exceed {MAX_NOTEBOOK_MB} MB; show fewer or smaller images"
-    if message:
-        failed.parent.mkdir(exist_ok=True)
-        if temporary.exists():
-            temporary.replace(failed)
-        return f"failed: {message}; see {failed if failed.exists() else stream.name}"
-    _hide_folders(temporary, record, job.parameters)
-    temporary.replace(output)
-    write_json(record, json.loads(record.read_text(encoding="utf-8")) | {"key": job.key})
-    return ""
-
-
-def _hide_folders(notebook: Path, record: Path, parameters: Mapping[str, Any]) -> None:
-    """Leave only the names of the folders with the input files, the project and the run, not where they lie."""
-    paths = [Path(parameters.get(key) or ".") for key in ("data", "table")]
-    parents = {str(path.parent) for path in paths} | {str(ROOT), str(notebook.resolve().parent.parent)}
-    for parent in sorted(parents - {".", "/"}, key=len, reverse=True):  # the deeper ones first
-        for path in (notebook, record):
-            path.write_text(path.read_text(encoding="utf-8").replace(f"{parent}/", ""), encoding="utf-8")
-
-
-def _failure(notebook: Path, log: Path) -> str:
-    """Which cell failed and why, from the executed notebook; from the log's last line when the kernel died."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"] if notebook.exists() else []
-    added = {"injected-parameters", "papermill-error-cell-tag"}  # papermill's own cells are not the author's
-    written = [cell for cell in cells if not added & set(cell["metadata"].get("tags", []))]
-    for number, cell in enumerate(written, start=1):
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "error":
-                first = next((line for line in cell["source"] if line.strip()), "").strip()
-                return f'cell {number} ("{first}"): {output["ename"]}: {output["evalue"]}'
-    lines = log.read_text(encoding="utf-8").strip().splitlines()
-    return f"its kernel died or never finished, perhaps out of memory ({lines[-1] if lines else 'no output'})"
-
-
-def _write_record(folder: Path, profile: str, outcomes: Mapping[str, str], started: float) -> None:
-    records = [json.loads(path.read_text()) for path in sorted((folder / "records").glob("*.json"))]
+def _write_record(run: _Run, profile: str, publishable: bool, started: float) -> None:
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((run.folder / "records").glob("*.json"))]
     write_json(
-        folder / "record.json",
+        run.folder / "record.json",
         {
-            "run": folder.name,
+            "run": run.folder.name,
             "profile": profile,
+            "publishable": publishable,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
-            "outcomes": dict(outcomes),
+            "outcomes": run.outcomes,
             **environment(),
             "notebooks": {record.pop("notebook"): record for record in records},
         },
     )
-
-
-@contextlib.contextmanager
-def _only_run_in(folder: Path) -> Iterator[None]:
-    """Hold the folder for one run at a time; at the end sweep what killed runs left, when none of it is in use."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SapgganError(f"{folder}: another run is writing here; wait for it, or name yours: --run") from None
-        yield
-        for stale in folder.rglob(".*.partial*"):
-            if stale.is_file():
-                stale.unlink()

@@ -15,7 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from sapggan_lib.notebook import INTERACTIVE, NOTEBOOKS, ROOT, record_path
+from sapggan_lib.notebook import INTERACTIVE, NOTEBOOKS
+from sapggan_lib.places import ROOT, record_path
 from sapggan_lib.progress import HEADLESS_VARIABLE
 
 RUN = INTERACTIVE / "browser"

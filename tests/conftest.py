@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,14 @@ def _patient_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     key = tmp_path_factory.getbasetemp() / "patient-key"
     key.write_text("5a" * 32)
     monkeypatch.setenv("SAPGGAN_PATIENT_KEY", str(key))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _private_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A place of the test run for what publishable runs keep to themselves, not the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SAPGGAN_PRIVATE", str(tmp_path_factory.getbasetemp() / "private"))
+        yield
 
 
 @pytest.fixture(autouse=True)

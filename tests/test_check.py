@@ -15,7 +15,7 @@ def write_run(folder, scores=SCORES, parameters=None, data=None, files=2, names=
     """A run of notebook 04, which leaves scores and a table of counts."""
     record = {"parameters": {"seed": 0, "publishable": False} | (parameters or {}), "data": data or {},
               "figures": list(names), "results": ["04_scores.json", "04_counts.csv"]}
-    for path, text in (("records/04_models.json", json.dumps(record)), ("record.json", "{}"),
+    for path, text in (("records/04_models.json", json.dumps(record)), ("record.json", '{"finished": ""}'),
                        ("results/04_scores.json", json.dumps(scores)),
                        ("results/04_counts.csv", f"outcome,files,seconds to 2 images\nkept,{files},{len(names)}\n")):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from sapggan_lib import notebook
+from sapggan_lib import notebook, places
 from sapggan_lib.errors import SapgganError
 from tests.small_notebooks import make_project, write_notebook
 
@@ -57,7 +57,7 @@ def test_figures_tables_and_results_are_saved_under_the_notebooks_number_and_lis
     record = nb.finish()
     assert record["figures"] == ["01_empty.png"] and record["results"] == ["01_one.csv", "01_score.json"]
     assert json.loads((nb.folder / "results" / "01_score.json").read_text()) == {"fd": 1.5}
-    assert json.loads(notebook.record_path(nb.folder, nb.name).read_text()) == record
+    assert json.loads(places.record_path(nb.folder, nb.name).read_text()) == record
 
 
 def test_the_record_has_what_a_rerun_needs(begin):

@@ -1,8 +1,10 @@
+import os
+
 import pytest
 
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.plan import load_profile, plan
-from tests.small_notebooks import make_project, write_notebook
+from tests.small_notebooks import PARAMETERS, make_project, write_notebook
 
 
 @pytest.fixture
@@ -72,6 +74,47 @@ def test_changed_input_files_change_the_key(notebooks, tmp_path):
     before = key()
     (tmp_path / "scans" / "new.dcm").write_bytes(b"x")
     assert key() != before
+
+
+def test_an_edited_table_and_any_other_input_changes_the_key_and_a_copy_of_the_same_does_not(notebooks, tmp_path):
+    write_notebook(notebooks / "03_third.ipynb", ["3"], 'run_dir: str = ""\ntable: str = ""\nmore: list[str] = []')
+    table, other = tmp_path / "views.csv", tmp_path / "other.txt"
+    table.write_text("file,view\na,PA\n")
+    other.write_text("1")
+
+    def key():
+        return plan(["03"], "smoke", {"03.more": ["plain", str(other)]}, table=str(table))[0].key
+
+    before = key()
+    table.touch()
+    assert key() == before
+    times = table.stat()
+    table.write_text("file,view\na,AP\n")  # as long as before, with the old time
+    os.utime(table, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = key()
+    assert after != before
+    other.write_text("2")
+    assert key() != after
+    other.unlink()
+    with pytest.raises(SapgganError, match=r"03_third: more: .*other\.txt does not exist"):
+        key()
+
+
+def test_the_folder_is_listed_once_for_all_notebooks(notebooks, tmp_path, monkeypatch):
+    for name in ("01_first", "02_second", "03_third"):
+        write_notebook(notebooks / f"{name}.ipynb", [name], PARAMETERS + '\ndata: str = ""')
+    listed = []
+    monkeypatch.setattr("sapggan_lib.plan.hash_listing", lambda folder: listed.append(folder) or "hash")
+    assert len({job.key for job in plan([], "smoke", data=str(tmp_path))}) == 3
+    assert listed == [tmp_path]
+
+
+def test_a_run_is_publishable_when_all_its_notebooks_are(notebooks):
+    write_notebook(notebooks / "03_third.ipynb", ["3"], 'run_dir: str = ""\npublishable: bool = False')
+    assert {job.publishable for job in plan([], "smoke", publishable=True)} == {True}
+    assert {job.publishable for job in plan([], "smoke", {"publishable": True})} == {True}
+    assert {job.publishable for job in plan(["01"], "smoke", publishable=True)} == {True}
+    assert {job.publishable for job in plan([], "smoke", {"03.publishable": False}, publishable=True)} == {False}
 
 
 def test_a_parameters_cell_without_types_is_refused_with_the_line(notebooks):

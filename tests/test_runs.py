@@ -1,12 +1,15 @@
-import fcntl
+import errno
 import json
+import os
 import re
 
 import pytest
+from filelock import FileLock
 
 from sapggan_lib.errors import SapgganError
+from sapggan_lib.execute import executed_path
 from sapggan_lib.plan import plan
-from sapggan_lib.runs import _show_progress, run
+from sapggan_lib.runs import _show_progress, run, run_folder
 from tests.small_notebooks import make_project, start_code, write_notebook
 
 
@@ -68,10 +71,11 @@ def test_a_killed_kernel_is_not_taken_for_success(notebooks, tmp_path):
 def test_two_runs_do_not_write_into_one_folder(notebooks, tmp_path):
     write_notebook(notebooks / "01_first.ipynb", ["1"])
     (tmp_path / "run").mkdir()
-    with (tmp_path / "run" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SapgganError, match="another run is writing here"):
-            run(plan([], "smoke"), tmp_path / "run", "smoke")
+    with (
+        FileLock(tmp_path / "run" / ".lock"),
+        pytest.raises(SapgganError, match="another run is writing here"),
+    ):
+        run(plan([], "smoke"), tmp_path / "run", "smoke")
 
 
 def test_progress_lines_of_a_log_are_shown_once_whole_and_again_when_it_starts_anew(tmp_path, capsys):
@@ -87,3 +91,78 @@ def test_progress_lines_of_a_log_are_shown_once_whole_and_again_when_it_starts_a
     assert first == ["01 | preprocess: 1/3 files, 2 files/s"]
     assert shown(log.read_text() + "les, 2 files/s\n") == ["01 | preprocess: 2/3 files, 2 files/s"]
     assert shown("train: 1/9 images, 1 images/s\n") == ["01 | train: 1/9 images, 1 images/s"]
+
+
+@pytest.mark.parametrize("name", [
+    "reference/x", "..", ".", "", "/tmp/x", "a\\b", "~", ".hidden", "-v", "ends.", "ends ", "new\nline", "c:", "nul\0"
+])  # fmt: skip
+def test_a_run_has_one_plain_name(tmp_path, name):
+    with pytest.raises(SapgganError, match="is no name for a run: give one plain name"):
+        run_folder(tmp_path, name, publishable=True)
+
+
+def test_names_are_compared_without_case(tmp_path):
+    (tmp_path / "Cpu").mkdir()
+    for name in ("cpu", "Reference", "REFERENCE"):
+        with pytest.raises(SapgganError, match="some disks take it for"):
+            run_folder(tmp_path, name, publishable=True)
+    for name in ("Profiles", "reference", "Reference"):
+        with pytest.raises(SapgganError, match="is committed, for everyone to see"):
+            run_folder(tmp_path, name, publishable=False)
+    assert run_folder(tmp_path, "Cpu", publishable=False) == tmp_path / "Cpu"
+    assert run_folder(tmp_path, "reference", publishable=True) == tmp_path / "reference"
+    assert run_folder(tmp_path, "2026-11 김 v1.2+x", publishable=True).parent == tmp_path
+
+
+@pytest.mark.parametrize(("number", "message"), [
+    (errno.EROFS, "no permission to write; choose another folder"), (errno.EACCES, "no permission to write"),
+    (errno.ENOSPC, "no space left on the disk"),
+])  # fmt: skip
+@pytest.mark.parametrize("where", ["first", "notebook", "last"])
+def test_a_disk_that_takes_nothing_is_one_sentence(notebooks, tmp_path, monkeypatch, number, message, where):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    write_notebook(notebooks / "01_first.ipynb", ["1"])
+    jobs = plan([], "smoke")
+    target = {"first": "pathlib.Path.mkdir", "notebook": "sapggan_lib.cluster.require_shared",
+              "last": "sapggan_lib.report.write_report"}[where]  # fmt: skip
+    if where == "last":
+        monkeypatch.setattr("sapggan_lib.runs._execute_all", lambda *_: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(target, refuse)
+        with pytest.raises(SapgganError, match=message):
+            run(jobs, tmp_path / "run", "smoke")
+
+
+def test_a_disk_that_fills_up_under_a_notebook_is_one_sentence(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", [
+        start_code(notebooks, "01_first"), "import sapggan_lib.files, pathlib, errno\n"
+        "def full(*_, **__): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "pathlib.Path.write_text = full\nnb.finish()"])  # fmt: skip
+    with pytest.raises(SapgganError, match=r"SapgganError: .*01_first\.json: no space left on the disk; free some"):
+        run(plan([], "smoke"), tmp_path / "run", "smoke")
+
+
+def test_a_notebook_that_was_cut_when_its_process_was_killed_is_one_sentence(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", [
+        start_code(notebooks, "01_first"), "import os\n"
+        "executed = nb.folder / '.running' / '01_first' / 'executed.ipynb'\n"
+        "executed.write_text('{')\nos.kill(os.getppid(), 9)"])  # fmt: skip
+    with pytest.raises(SapgganError, match=r"^01_first failed: its kernel died or never finished"):
+        run(plan([], "smoke"), tmp_path / "run", "smoke")
+
+
+def test_what_killed_processes_left_is_swept_in_every_folder_unless_a_notebook_is_at_work(notebooks, tmp_path):
+    write_notebook(notebooks / "01_first.ipynb", drawing(notebooks, "01_first"))
+    folder = tmp_path / "run"
+    stale = [folder / "work" / "store" / ".images.npy.1.partial", folder / "results" / ".01_a.csv.2.partial"]
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    other = executed_path(folder, "02_of_a_killed_run").parent
+    with FileLock(other / ".lock"):
+        run(plan([], "smoke"), folder, "smoke")
+        assert all(path.exists() for path in stale)
+    run(plan([], "smoke"), folder, "smoke")
+    assert not any(path.exists() for path in stale)

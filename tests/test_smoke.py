@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sapggan_lib import runs
-from sapggan_lib.notebook import ROOT
+from sapggan_lib.places import ROOT
 from sapggan_lib.plan import plan
 from sapggan_lib.runs import run
 
