@@ -20,7 +20,9 @@ from sapggan_lib.cli import main
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.phantom import Shot, phantom_dataset
+from sapggan_lib.plan import plan
 from sapggan_lib.preprocess import preprocess
+from sapggan_lib.runs import run
 from sapggan_lib.store import read_manifest, write_store
 
 NAMES = [
@@ -89,12 +91,9 @@ def as_name(text: str) -> str:
     return text.replace("/", "-")
 
 
-@given(planted, st.integers(0, 2**32 - 1))
-@pytest.mark.filterwarnings("ignore:.*VR")
-@settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-def test_no_identifier_in_a_header_or_name_is_in_the_store_or_on_the_console(tmp_path_factory, capsys, cases, seed):
-    folder, random = tmp_path_factory.mktemp("planted"), np.random.default_rng(seed)
-    source = folder / "source"
+def plant(source: Path, cases: list, seed: int, good: int = 1) -> None:
+    """A DICOM file for each case, its identifier all over header, folder and name, and `good` others that are kept."""
+    random = np.random.default_rng(seed)
     for number, (text, elements, kind) in enumerate(cases):
         written = sorted(forms(text))
         dataset = phantom_dataset(Shot("", number, 1, "PA", 12, "MONOCHROME2", True, "ExplicitVRLittleEndian"), 0, 64)
@@ -112,13 +111,48 @@ def test_no_identifier_in_a_header_or_name_is_in_the_store_or_on_the_console(tmp
         data = place.read_bytes()
         if kind < 3:                                       # a file that fails: cut, no DICOM, with bytes missing
             place.write_bytes((data[: len(data) // 2], text.encode() * 40, data[:600] + data[700:])[kind])
-    good = phantom_dataset(Shot("", 99, 1, "PA", 12, "MONOCHROME2", True, "ExplicitVRLittleEndian"), 0, 64)
-    good.save_as(source / "good.dcm", enforce_file_format=True)
-    assert main(["preprocess", str(source), str(folder / "store"), "--size", "16", "--workers", "1"]) == 0
+    for number in range(good):
+        shot = Shot("", 90 + number, 1, "PA", 12, "MONOCHROME2", True, "ExplicitVRLittleEndian")
+        phantom_dataset(shot, 0, 64).save_as(source / f"good{number}.dcm", enforce_file_format=True)
+
+
+@given(planted, st.integers(0, 2**32 - 1))
+@pytest.mark.filterwarnings("ignore:.*VR")
+@settings(max_examples=12, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+def test_no_identifier_in_a_header_or_name_is_in_the_store_or_on_the_console(tmp_path_factory, capsys, cases, seed):
+    folder = tmp_path_factory.mktemp("planted")
+    plant(folder / "source", cases, seed)
+    assert main(["preprocess", str(folder / "source"), str(folder / "store"), "--size", "16", "--workers", "1"]) == 0
     console = "".join(capsys.readouterr()).replace(str(folder), "")
     assert not traces([text for text, _, _ in cases], left(folder / "store") | {"console": console.encode()})
     for row in read_manifest(folder / "store"):
         assert all(re.fullmatch(pattern, row[column]) for column, pattern in CELLS.items()), row
+
+
+@pytest.mark.filterwarnings("ignore:.*VR")
+@pytest.mark.parametrize("publishable", [True, False])
+def test_no_identifier_is_in_what_a_run_leaves_or_prints(tmp_path, capfd, publishable):
+    """Identifiers in headers and file names of the input, and in its folder's name where the run is publishable."""
+    source = tmp_path / (as_name(NAMES[0]) if publishable else "scans")
+    cases = [(text, set(ELEMENTS), 3) for text in NAMES + IDENTIFIERS + DATES] + [(NAMES[1], set(CODES), 0)]
+    plant(source, cases, seed=0, good=20)
+    run(plan(["01"], "smoke", {"size": 32}, data=str(source), publishable=publishable), tmp_path / "run",
+        "smoke")
+    console = "".join(capfd.readouterr())
+    assert "done in" in console
+    assert not traces([text for text, _, _ in cases], left(tmp_path / "run") | {"console": console.encode()})
+
+
+def test_no_identifier_of_the_training_images_is_in_samples(tmp_path, capsys):
+    plant(tmp_path / "source", [(text, set(ELEMENTS), 3) for text in NAMES], seed=0, good=20)
+    store, trained, samples = (str(tmp_path / name) for name in ("store", "trained", "samples"))
+    assert main(["preprocess", str(tmp_path / "source"), store, "--size", "16", "--workers", "1"]) == 0
+    narrow = ["--set", "model.widths=[4,4,4]", "--set", "model.latent=4", "--set", "batch=4", "--kimg", "0.02"]
+    assert main(["train", "--data", store, "--out", trained, *narrow]) == 0
+    assert main(["sample", trained, samples, "--n", "3"]) == 0
+    assert main(["sample", trained, samples, "--n", "3", "--format", "dicom"]) == 0
+    outputs = left(tmp_path / "trained") | left(tmp_path / "samples")
+    assert len(outputs) > 10 and not traces(NAMES, outputs | {"console": "".join(capsys.readouterr()).encode()})
 
 
 def test_no_identifier_in_an_image_name_or_its_table_is_in_the_store(tmp_path, capsys):
