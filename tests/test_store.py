@@ -1,8 +1,10 @@
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import cv2
@@ -182,3 +184,46 @@ def test_an_image_bomb_is_refused_by_its_header(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(SapgganError, match=r"60,000 x 60,000 pixels are more|exceeds limit of"):
         read_image_folder(tmp_path)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value, value]
+    return pickle.dumps(value)
+
+
+@pytest.mark.parametrize("content", [
+    b"\x80\x04Nr\x00\x00\x00\x02.",                                          # a memo of 2**25 places
+    b"\x80\x04\x8e" + (1 << 29).to_bytes(8, "little") + b"x.",                 # bytes that are not there
+    nested(20),                                                              # a million lists by reference
+    b"\x80\x02c_codecs\nencode\nq\x00X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"\x85q\x01" + b"h\x00h\x01R" * 500 + b".",
+], ids=["memo", "length", "references", "encoding"])  # fmt: skip
+def test_a_pickle_takes_memory_of_the_order_of_the_file(tmp_path, content):
+    (tmp_path / "a.pkl").write_bytes(content)
+    tracemalloc.start()
+    with contextlib.suppress(SapgganError):
+        load_pickle(tmp_path / "a.pkl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+@pytest.mark.parametrize("name", ["_codecs\nencode", "numpy\ndtype", "numpy.core.numeric\n_frombuffer"])
+def test_a_pickle_cannot_change_what_it_names(tmp_path, name):
+    from sapggan_lib import safe_pickle
+
+    before = {key: dict(vars(value)) for key, value in vars(safe_pickle).items() if hasattr(value, "__dict__")}
+    for state in (b"}X\x01\x00\x00\x00aK\x01s", b"N}X\x01\x00\x00\x00aK\x01s\x86"):      # {"a": 1}; None, {"a": 1}
+        (tmp_path / "a.pkl").write_bytes(b"\x80\x02c" + name.encode() + b"\n" + state + b"bK\x01.")
+        with pytest.raises(SapgganError, match="refused"):
+            load_pickle(tmp_path / "a.pkl")
+    after = {key: dict(vars(value)) for key, value in vars(safe_pickle).items() if hasattr(value, "__dict__")}
+    assert before == after
+
+
+def test_keys_that_take_for_ever_to_hash_are_refused(tmp_path):
+    deep = b")" + b"q\x00h\x00\x86" * 60                                         # a pair of pairs of pairs ...
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}" + deep + b"K\x01s.")
+    with pytest.raises(SapgganError, match="key of type tuple"):
+        load_pickle(tmp_path / "a.pkl")
