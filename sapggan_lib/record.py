@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,8 @@ from sapggan_lib.config import TrainConfig, to_mapping
 from sapggan_lib.diagnostics import Diagnostics, peak_memory_gb
 from sapggan_lib.distributed import average_, rank_and_world
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path, readable, write_json, write_text
+from sapggan_lib.files import readable, write_json, write_text
+from sapggan_lib.image_files import write_png
 from sapggan_lib.models import generate, save_generator
 from sapggan_lib.models.files import WEIGHTS
 
@@ -193,8 +193,4 @@ def write_sheet(path: Path, generator: nn.Module, n: int = 16) -> None:
     """A PNG with `n` images of the fixed latents of seed 0, four in a row."""
     images = generate(generator, n)
     rows = [np.concatenate(list(images[i:i + 4]), axis=1) for i in range(0, n, 4)]
-    sheet = np.concatenate(rows)
-    done, data = cv2.imencode(".png", sheet[..., ::-1] if sheet.ndim == 3 else sheet)
-    assert done
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_png(path, np.concatenate(rows))
