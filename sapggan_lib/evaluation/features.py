@@ -74,7 +74,7 @@ class Features:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(file["features"], json.loads(str(file["provenance"])))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except Exception as error:               # numpy and zipfile raise nearly every type on damaged files
             raise SapgganError(f"{path}: not a feature file ({error}); make one with extract_features") from None
 
 

@@ -157,9 +157,11 @@ def test_feature_files_come_back_with_their_provenance(tmp_path, lite, radiograp
     again = Features.load(tmp_path / "real.npz")
     assert np.array_equal(again.array, features.array) and again.provenance == features.provenance
     assert again.provenance["extractor"] == "efficientnet-lite0" and again.provenance["n"] == 3
-    (tmp_path / "real.npz").write_bytes(b"PK")
-    with pytest.raises(SapgganError, match="not a feature file"):
-        Features.load(tmp_path / "real.npz")
+    whole = (tmp_path / "real.npz").read_bytes()
+    for damaged in (b"PK", whole[:4] + bytes(99), whole[:-30], b""):
+        (tmp_path / "real.npz").write_bytes(damaged)
+        with pytest.raises(SapgganError, match="not a feature file"):
+            Features.load(tmp_path / "real.npz")
 
 
 @pytest.mark.parametrize(
