@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -29,6 +28,7 @@ from sapggan_lib.evaluation import (
     kernel_distance,
 )
 from sapggan_lib.evaluation.scores import jackknife
+from sapggan_lib.image_files import write_png
 from sapggan_lib.models import default_widths, generate, load_generator, save_generator
 from sapggan_lib.models.files import WEIGHTS
 from sapggan_lib.record import read_log
@@ -196,8 +196,7 @@ def sheet(runs: list[Run], bench: Bench, path: Path, columns: int = 8) -> None:
     rows = [np.concatenate(list(generate(load_generator(folder), columns)), axis=1)
             for folder in folders if (folder / WEIGHTS).exists()]  # fmt: skip
     if rows:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), np.concatenate(rows))
+        write_png(path, np.concatenate(rows))
 
 
 def export(run: Run, bench: Bench, path: Path) -> None:

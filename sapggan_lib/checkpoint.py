@@ -50,13 +50,20 @@ def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: 
         torch.save(content, stream)  # given a path, torch would hide a full disk behind its own error
 
 
-def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """The content of a run's checkpoint; `SapgganError` when there is none or it is damaged."""
+def require(folder: Path) -> None:
+    """`SapgganError` when there is nothing to resume from."""
     path = folder / CHECKPOINT
     if not path.is_file():
         raise SapgganError(f"{path}: no checkpoint to resume from; train without --resume, or name another folder")
+
+
+def read_checkpoint(folder: Path) -> dict[str, Any]:
+    """The content of a run's checkpoint; `SapgganError` when it is damaged or something else."""
+    path = folder / CHECKPOINT
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # never runs code
+        if not content.keys() >= {*State.PARTS, "step", "images", "random", "config", "data_hash", "device"}:
+            raise ValueError("parts are missing")
     except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... for damaged files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SapgganError(f"{path}: damaged or not a checkpoint ({reason}); start again in another folder") from error

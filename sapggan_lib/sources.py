@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -21,6 +22,8 @@ from sapggan_lib.privacy import path_hash, patient_hash
 from sapggan_lib.shards import Item
 from sapggan_lib.view_table import ViewTable, find_table, read_table
 
+SMALLEST = 16      # pixels a side of an image in an array file
+PACKED = 200       # an array file's members unpack to at most so many times their size; radiographs reach about 10
 IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -116,9 +119,14 @@ def unpacked(item: Item, work: Path) -> Item:
     name = hashlib.sha256(f"{item.file}\0{item.member}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
     target = work / f"{name}.npy"
     if not target.exists():
-        with (zipfile.ZipFile(item.file) as archive, archive.open(item.member) as packed,
-              atomic_path(target) as temporary, temporary.open("wb") as stream):
-            shutil.copyfileobj(packed, stream, 1 << 20)
+        try:
+            with (zipfile.ZipFile(item.file) as archive, archive.open(item.member) as packed,
+                  atomic_path(target) as temporary, temporary.open("wb") as stream):
+                shutil.copyfileobj(packed, stream, 1 << 20)
+        except SapgganError:
+            raise
+        except Exception as error:                       # as in `_array_items`
+            raise _damaged(item.file, error) from None
     return replace(item, file=str(target))
 
 
@@ -142,23 +150,43 @@ def _kind(file: str) -> str:
 
 
 def _array_items(path: str, file: str) -> list[Item]:
-    """One item for each image of the `*_images` arrays of an `.npz` file, as MedMNIST lays them out."""
+    """One item for each image of the `*_images` arrays of an `.npz` file, as MedMNIST lays them out.
+
+    No more images than the file can hold: neither its arrays' shapes nor its members' sizes are believed.
+    """
     items = []
     try:
         with zipfile.ZipFile(file) as archive:
+            if sum(entry.compress_size for entry in archive.infolist()) > Path(file).stat().st_size:
+                raise ValueError("its members say they are larger than the file")
             for member in sorted(name for name in archive.namelist() if name.endswith("_images.npy")):
+                packed = archive.getinfo(member)
                 with archive.open(member) as stream:
-                    np.lib.format.read_magic(stream)
-                    shape, _, kind = np.lib.format.read_array_header_1_0(stream)
+                    version = np.lib.format.read_magic(stream)
+                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                    shape, _, kind = read[version](stream)
+                    start = stream.tell()
                 if kind != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
                     raise SapgganError(f"{file}: {member} holds {kind} of shape {shape}, not uint8 images")
+                if min(shape[1:3]) < SMALLEST or packed.file_size != start + math.prod(shape):
+                    raise SapgganError(f"{file}: {member} says it holds {shape[0]:,} images of {shape[1]} x {shape[2]} "
+                                       f"pixels, which its {packed.file_size:,} bytes cannot be; download it again")
+                if packed.file_size > PACKED * packed.compress_size:
+                    raise SapgganError(f"{file}: {member} unpacks to {packed.file_size:,} bytes, more than images do; "
+                                       "download it again")
                 name = f"{_printable(path)}/{member.removesuffix('_images.npy')}"
                 items += [Item(f"{name}/{row:06d}", file, row=row, member=member) for row in range(shape[0])]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise SapgganError(f"{file}: damaged array file ({error}); download it again") from None
+    except SapgganError:
+        raise
+    except Exception as error:                           # zipfile and numpy raise nearly every type on hostile files
+        raise _damaged(file, error) from None
     if not items:
         raise SapgganError(f"{file}: holds no arrays named *_images, as MedMNIST's files do")
     return items
+
+
+def _damaged(file: str, error: Exception) -> SapgganError:
+    return SapgganError(f"{file}: damaged or encrypted array file ({error or type(error).__name__}); download it again")
 
 
 def _printable(path: str) -> str:

@@ -92,18 +92,28 @@ def open_store(path: Path | str) -> Store:
     path = Path(path)
     try:
         facts = json.loads((path / "store.json").read_text(encoding="utf-8"))
-        shape, kind = tuple(facts["shape"]), facts["format"]
+        shape, kind, config, digest = tuple(facts["shape"]), facts["format"], facts["config"], facts["hash"]
+        if not (isinstance(config, dict) and isinstance(digest, str)):
+            raise ValueError("store.json lacks its config or its hash")
         file = path / IMAGE_FILES[kind]
-        images = np.load(file, mmap_mode="r", allow_pickle=False) if kind == "npy" else load_pickle(file)
+        with np.errstate(all="ignore"):                  # of a size that overflows; the file's end stops it
+            images = np.lib.format.open_memmap(file, "r") if kind == "npy" else load_pickle(file)
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise SapgganError(f'{path}: not a finished store, {missing} is missing; make one with "sapggan preprocess '
                            f'SRC {path}"') from None
-    except (ValueError, KeyError, TypeError, EOFError) as error:
-        raise SapgganError(f'{path}: damaged store ({error}); delete it and run "sapggan preprocess" again') from None
-    if not isinstance(images, np.ndarray) or images.shape != shape or images.dtype != np.uint8:
+    except SapgganError:
+        raise
+    except OSError as error:
+        raise SapgganError(f"{error.filename or path}: cannot be read ({error.strerror}); name a store, a folder that "
+                           '"sapggan preprocess" made') from None
+    except Exception as error:                           # json and numpy raise nearly every type on damaged files
+        reason = str(error).split("\n")[0][:120] or type(error).__name__
+        raise SapgganError(f'{path}: damaged store ({reason}); delete it and run "sapggan preprocess" again') from None
+    right = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape == shape
+    if not right or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
         raise SapgganError(f"{file}: holds no uint8 images of shape {shape} as store.json says; make the store again")
-    return Store(path, images, facts["config"], facts["hash"])
+    return Store(path, images, config, digest)
 
 
 def write_store(

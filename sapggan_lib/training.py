@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sapggan_lib.defaults import resolve
 from sapggan_lib.distributed import average_, processes, rank_and_world
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.fast import FastStep, choose_fast_paths
+from sapggan_lib.files import only_one
 from sapggan_lib.models import build_discriminator, build_generator, load_generator
 from sapggan_lib.preflight import check, summary, weight_bytes
 from sapggan_lib.progress import LogLines, progress_bar
@@ -44,20 +46,23 @@ def train(
 
     Writes into `out`: config.json, log.jsonl, samples/*.png, checkpoint.pt, generator.safetensors and .json (the
     moving average). Interrupting (Ctrl-C, SIGTERM) finishes the step and writes a checkpoint. Resuming gives, on
-    the CPU bit for bit, the weights of a run that never stopped; resuming a finished run does nothing.
-    The caller's random state is left as it was. Raises `SapgganError` for settings that do not fit the images or
-    the checkpoint, for a full disk, and for a loss that is not finite (the last checkpoint stays).
+    the CPU bit for bit, the weights of a run that never stopped, also after a kill; resuming a finished run does
+    nothing, but for what a kill at its very end left out. The caller's random state is left as it was. Raises
+    `SapgganError` for settings that do not fit the images or the checkpoint, for a folder that another training
+    writes to, for a full disk, and for a loss that is not finite (the last checkpoint stays).
     """
     folder = Path(out)
-    content = checkpoint.read_checkpoint(folder) if resume else None
-    if content:
-        config = checkpoint.same_run(content, config, data_hash, folder, choose_device(config.device).type)
-    elif (folder / checkpoint.CHECKPOINT).exists():
-        raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
+    if resume:
+        checkpoint.require(folder)
     device = choose_device(config.device)
-    config = resolve(config, device.type == "cuda")
-    with processes(device), torch.random.fork_rng(range(torch.cuda.device_count())):
+    with processes(device), torch.random.fork_rng(range(torch.cuda.device_count())), hold(folder):
         rank, world = rank_and_world()
+        content = checkpoint.read_checkpoint(folder) if resume else None
+        if content:
+            config = checkpoint.same_run(content, config, data_hash, folder, device.type)
+        elif (folder / checkpoint.CHECKPOINT).exists():
+            raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
+        config = resolve(config, device.type == "cuda")
         config, reasons = choose_fast_paths(config, device)
         torch.manual_seed(config.seed)
         state = build(config, device)
@@ -75,11 +80,20 @@ def train(
             batches.close()
 
 
+def hold(folder: Path) -> AbstractContextManager[None]:
+    """Keep other trainings out of `folder`; the first of several processes does it for all."""
+    if rank_and_world()[0] > 0:
+        return nullcontext()
+    return only_one(folder, "another training writes here; wait for it, or choose another folder")
+
+
 def loop(batches: Batches, state: State, config: TrainConfig, record: Record, seconds: float) -> TrainResult:
     """The training loop: a batch, a step, and whatever is due."""
     step = FastStep(Step(state, config, batches.device))
     end = config.kimg * 1000
     last = state.images >= end or state.seconds >= seconds
+    if last:
+        record.mend()
     show = progress_bar if rank_and_world()[0] == 0 else Silent
     with show(int(end), config.model.name, "images") as bar, Interrupt(batches.device) as interrupt:
         bar.update(state.images)

@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +38,31 @@ def read_table(path: Path | str) -> ViewTable:
     """Read a CSV (comma, semicolon or tab). Raises `SapgganError` naming the columns it found when one is missing."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline(1 << 16)
+            stream.seek(0)
+            rows = csv.reader(_text_lines(stream), delimiter=max(",;\t", key=head.count))
+            try:
+                return _read_rows(path, rows)
+            except csv.Error as error:                       # a field of more than 131,072 characters, mostly
+                raise SapgganError(f"{path}: line {rows.line_num:,} cannot be read ({error}); look there for a "
+                                   "quotation mark that is not closed") from None
     except FileNotFoundError:
         raise SapgganError(f"{path}: no such table") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SapgganError(f"{path}: not a readable CSV table ({type(error).__name__})") from None
-    head = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=head.count)
-    rows = list(csv.reader(text.splitlines(), delimiter=delimiter))
-    names = rows[0] if rows else []
+    except (OSError, UnicodeError) as error:
+        raise SapgganError(f"{path}: not a readable CSV table ({type(error).__name__}); "
+                           "save it as CSV in UTF-8") from None
+
+
+def _text_lines(stream: Iterable[str]) -> Iterator[str]:
+    for line in stream:
+        if "\0" in line:                                     # UTF-16, or no text at all
+            raise UnicodeError
+        yield line
+
+
+def _read_rows(path: Path, rows: Iterator[list[str]]) -> ViewTable:
+    names = next(rows, [])
     plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in names]
 
     def column(known: tuple[str, ...]) -> int:
@@ -55,9 +72,9 @@ def read_table(path: Path | str) -> ViewTable:
     if file < 0 or view < 0:
         missing = " and ".join(w for w, c in (("a file-name", file), ("a view", view)) if c < 0)
         raise SapgganError(f'{path}: lacks {missing} column (such as "Image Index", "View Position"); '
-                           f"found: {', '.join(names) or 'nothing'}")
+                           f"found: {', '.join(names)[:200] or 'nothing'}")
     views: dict[str, tuple[str, str]] = {}
-    for row in rows[1:]:
+    for row in rows:
         if len(row) <= max(file, view):
             continue
         name = row[file].strip().replace("\\", "/")

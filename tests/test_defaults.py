@@ -4,6 +4,7 @@ import pytest
 
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
+from sapggan_lib.errors import SapgganError
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,20 @@ def test_what_keeps_the_discriminator_smooth_depends_on_the_loss(options, r1, r2
 def test_stylegan_is_penalised_at_every_step():
     config = resolve(TrainConfig(ModelConfig("stylegan")))
     assert (config.loss, config.r1_gamma, config.r1_every) == ("minmax", 10.0, 1)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"kimg": 0.0}, "kimg must be above 0, not 0"),
+    ({"kimg": float("nan")}, "kimg must be above 0, not nan"),
+    ({"kimg": float("inf")}, "kimg must be above 0, not inf"),
+    ({"batch": 0}, "batch must be above 0"),
+    ({"grow_kimg": -1.0}, "grow_kimg must be above 0"),
+    ({"r1_every": 0}, "r1_every must be above 0, not 0; for no R1"),
+    ({"lr": -1e-3}, "lr must be at least 0"),
+    ({"lr": float("nan")}, "lr must be at least 0"),
+    ({"betas": (0.5, 1.0)}, "betas must be two numbers from 0 to below 1"),
+    ({"betas": (0.5,)}, "betas must be two numbers"),
+])  # fmt: skip
+def test_numbers_that_no_training_can_have_are_named(options, message):
+    with pytest.raises(SapgganError, match=message):
+        resolve(TrainConfig(**options))

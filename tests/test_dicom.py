@@ -1,4 +1,6 @@
 import io
+import tracemalloc
+import zlib
 
 import numpy as np
 import pydicom
@@ -288,17 +290,27 @@ def test_a_stream_larger_than_the_header_says_is_refused_before_it_is_decoded(ph
         decoded(phantom)
 
 
-def test_a_deflated_bomb_is_refused_before_memory_is_taken(phantom):
-    import zlib
-
-    phantom.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
-    head = as_bytes(phantom)
-    length = int.from_bytes(head[140:144], "little")
+@pytest.mark.parametrize("form", ["plain", "long", "implicit", "no length", "no preamble"])
+def test_a_deflated_bomb_is_refused_before_memory_is_taken(phantom, form):
+    """Wherever its header says that it is deflated."""
+    syntax = uid.DeflatedExplicitVRLittleEndian.encode()
+    meta = b"\x02\x00\x10\x00UI" + len(syntax).to_bytes(2, "little") + syntax
+    if form == "long":
+        meta = b"\x02\x00\x02\x01OB\0\0" + (5000).to_bytes(4, "little") + bytes(5000) + meta
+    if form == "implicit":
+        meta = b"\x02\x00\x10\x00" + len(syntax).to_bytes(4, "little") + syntax
+    if form == "plain":
+        meta = b"\x02\x00\x00\x00UL\x04\x00" + len(meta).to_bytes(4, "little") + meta
+    preamble = b"" if form == "no preamble" else bytes(128) + b"DICM"
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     zeros = bytes(1 << 24)
-    bomb = head[: 144 + length] + b"".join(packer.compress(zeros) for _ in range(20)) + packer.flush()
+    bomb = preamble + meta + b"".join(packer.compress(zeros) for _ in range(20)) + packer.flush()
+    tracemalloc.start()
     with pytest.raises(SapgganError, match="inflates to more bytes"):
         read_header(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 @pytest.mark.parametrize("data", [b"", b"\n", b"just a text\n" * 40, bytes(200), b"\x08\x00" * 100])

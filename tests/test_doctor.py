@@ -1,6 +1,8 @@
 from pathlib import Path
 
 from sapggan_lib import doctor
+from sapggan_lib.evaluation import networks
+from sapggan_lib.files import sha256_file
 
 
 def test_this_machine_has_what_the_tests_ran_with():
@@ -23,6 +25,8 @@ def test_the_inception_file_is_found_where_the_variable_says(monkeypatch, tmp_pa
     monkeypatch.setenv("SAPGGAN_INCEPTION", str(tmp_path / "inception.pt"))
     assert doctor.extractors()[-1].state == "missing" and "sapggan evaluate" in doctor.extractors()[-1].fix
     Path(tmp_path / "inception.pt").touch()
+    assert doctor.extractors()[-1].state == "missing" and "not the published file" in doctor.extractors()[-1].fix
+    monkeypatch.setattr(networks, "INCEPTION_SHA256", sha256_file(tmp_path / "inception.pt"))
     assert doctor.extractors()[-1].state == "ok"
 
 

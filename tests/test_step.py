@@ -93,7 +93,7 @@ def test_logits_of_fakes_do_not_see_the_real_images_beside_them(name, batch):
 
 def test_a_larger_group_is_taken_where_it_is_asked_for_and_none_below_one():
     assert new_step("sapggan", 16, stddev_group=8).state.discriminator.group == 8
-    with pytest.raises(SapgganError, match="at least 1"):
+    with pytest.raises(SapgganError, match="stddev_group must be above 0"):
         new_step("sapggan", stddev_group=0)
 
 

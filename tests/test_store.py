@@ -1,8 +1,10 @@
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
+import tracemalloc
 import zlib
 
 import cv2
@@ -118,6 +120,56 @@ def test_an_unfinished_or_damaged_store_says_what_to_do(tmp_path):
         open_store(tmp_path / "shape")
 
 
+@pytest.mark.parametrize("change", [
+    "[]", "null", "text", "", "[" * 100_000, "\0", {"format": ["npy"]}, {"format": "zip"}, {"shape": 5},
+    {"shape": [10**30, 16, 16]}, {"shape": "abc"}, {"config": 3}, {"config": None}, {"hash": 3}, "no hash", "no config",
+])  # fmt: skip
+def test_a_broken_store_json_is_one_sentence(tmp_path, change):
+    write_store(tmp_path / "store", IMAGES)
+    facts = json.loads((tmp_path / "store" / "store.json").read_text())
+    if isinstance(change, dict):
+        change = json.dumps(facts | change)
+    elif change.startswith("no "):
+        change = json.dumps({key: value for key, value in facts.items() if key != change[3:]})
+    (tmp_path / "store" / "store.json").write_text(change)
+    with pytest.raises(SapgganError, match=r"damaged store|holds no uint8 images") as caught:
+        open_store(tmp_path / "store")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize(("shape", "kind"), [
+    ((20,), "|u1"), ((20, 16), "|u1"), ((20, 16, 16, 2), "|u1"), ((2**62, 16, 16), "|u1"), ((10**30, 16, 16), "|u1"),
+    ((-1, 16, 16), "|u1"), ((2**40, 16, 16), "|u1"), ((5, 16, 16), "|O"), ((2, 16, 16), "<f4"),
+])  # fmt: skip
+@pytest.mark.filterwarnings("error")
+def test_an_array_header_that_lies_is_one_sentence(tmp_path, shape, kind):
+    write_store(tmp_path / "store", IMAGES)
+    facts = json.loads((tmp_path / "store" / "store.json").read_text())
+    (tmp_path / "store" / "store.json").write_text(json.dumps(facts | {"shape": shape}))
+    with (tmp_path / "store" / "images.npy").open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+        stream.write(bytes(20 * 16 * 16 * 2))
+    with pytest.raises(SapgganError, match=r"damaged store|holds no uint8 images"):
+        open_store(tmp_path / "store")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + bytes(99), b"\x80\x04N.", b"\x93NUMPY\x09\0" + bytes(99),
+                                     b"\x93NUMPY\x01\0\x10\0" + b"{" * 16])
+def test_images_that_are_no_array_file_are_one_sentence(tmp_path, content):
+    write_store(tmp_path / "store", IMAGES)
+    (tmp_path / "store" / "images.npy").write_bytes(content)
+    with pytest.raises(SapgganError, match="damaged store"):
+        open_store(tmp_path / "store")
+
+
+def test_a_file_in_the_place_of_a_store_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder" / "store.json").mkdir(parents=True)
+    for name in ("file", "folder"):
+        with pytest.raises(SapgganError, match=r"store\.json: cannot be read \(.*; name a store"):
+            open_store(tmp_path / name)
+
+
 def test_the_manifest_streams_without_pandas(tmp_path):
     write_store(tmp_path / "store", IMAGES, rows_of(["p"] * 20))
     code = ("import sys; sys.modules['pandas'] = None\n"
@@ -182,3 +234,46 @@ def test_an_image_bomb_is_refused_by_its_header(tmp_path):
     (tmp_path / "a.png").write_bytes(data)
     with pytest.raises(SapgganError, match=r"60,000 x 60,000 pixels are more|exceeds limit of"):
         read_image_folder(tmp_path)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth):
+        value = [value, value]
+    return pickle.dumps(value)
+
+
+@pytest.mark.parametrize("content", [
+    b"\x80\x04Nr\x00\x00\x00\x02.",                                          # a memo of 2**25 places
+    b"\x80\x04\x8e" + (1 << 29).to_bytes(8, "little") + b"x.",                 # bytes that are not there
+    nested(20),                                                              # a million lists by reference
+    b"\x80\x02c_codecs\nencode\nq\x00X\x00\x00\x10\x00" + b"a" * (1 << 20) + b"\x85q\x01" + b"h\x00h\x01R" * 500 + b".",
+], ids=["memo", "length", "references", "encoding"])  # fmt: skip
+def test_a_pickle_takes_memory_of_the_order_of_the_file(tmp_path, content):
+    (tmp_path / "a.pkl").write_bytes(content)
+    tracemalloc.start()
+    with contextlib.suppress(SapgganError):
+        load_pickle(tmp_path / "a.pkl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6
+
+
+@pytest.mark.parametrize("name", ["_codecs\nencode", "numpy\ndtype", "numpy.core.numeric\n_frombuffer"])
+def test_a_pickle_cannot_change_what_it_names(tmp_path, name):
+    from sapggan_lib import safe_pickle
+
+    before = {key: dict(vars(value)) for key, value in vars(safe_pickle).items() if hasattr(value, "__dict__")}
+    for state in (b"}X\x01\x00\x00\x00aK\x01s", b"N}X\x01\x00\x00\x00aK\x01s\x86"):      # {"a": 1}; None, {"a": 1}
+        (tmp_path / "a.pkl").write_bytes(b"\x80\x02c" + name.encode() + b"\n" + state + b"bK\x01.")
+        with pytest.raises(SapgganError, match="refused"):
+            load_pickle(tmp_path / "a.pkl")
+    after = {key: dict(vars(value)) for key, value in vars(safe_pickle).items() if hasattr(value, "__dict__")}
+    assert before == after
+
+
+def test_keys_that_take_for_ever_to_hash_are_refused(tmp_path):
+    deep = b")" + b"q\x00h\x00\x86" * 60                                         # a pair of pairs of pairs ...
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x02}" + deep + b"K\x01s.")
+    with pytest.raises(SapgganError, match="key of type tuple"):
+        load_pickle(tmp_path / "a.pkl")

@@ -46,3 +46,27 @@ def test_one_table_in_the_folder_is_found_and_two_are_a_question(tmp_path):
     (tmp_path / "more.csv").write_text("file,view\na.png,PA\n")
     with pytest.raises(SapgganError, match=r"several tables tell views \(more\.csv, views\.csv\); choose one"):
         find_table(tmp_path)
+
+
+def test_a_field_without_end_names_its_line_and_what_to_look_for(tmp_path):
+    rows = "".join(f"{i}.png,PA\n" for i in range(20_000))
+    (tmp_path / "table.csv").write_text(f'file,view\na.png,PA\nb.png,"PA\n{rows}')
+    with pytest.raises(SapgganError, match=r"table\.csv: line [\d,]+ cannot be read \(field larger .*quotation mark"):
+        read_table(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize("content", [
+    "file,view\na.png,PA\n".encode("utf-16"), b"file,view\na\0.png,PA\n", b"\xff,view\n",
+    b"file,view\n" + "\xe4.png,PA\n".encode("latin-1"),
+])  # fmt: skip
+def test_what_is_no_text_is_one_sentence(tmp_path, content):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(SapgganError, match=r"table\.csv: not a readable CSV table .*UTF-8"):
+        read_table(tmp_path / "table.csv")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_every_system_s_line_ends_and_quoted_ones_are_read(tmp_path, end):
+    (tmp_path / "table.csv").write_bytes(f'\ufefffile,note,view{end}a.png,"two{end}lines",PA{end}b.png,,AP'.encode())
+    table = read_table(tmp_path / "table.csv")
+    assert table.find("a.png") == ("PA", "") and table.find("b.png") == ("AP", "")

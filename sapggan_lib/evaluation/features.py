@@ -29,7 +29,13 @@ class Extractor:
         self.network, self.device = network, device
         self.name, self.metric_name = network.name, network.metric
         self.weights_hash, self.input_size = network.weights_hash, network.input_size
-        self.dim = self(np.zeros((1, self.input_size, self.input_size), np.uint8)).shape[1]
+        try:
+            self.dim = self(np.zeros((1, self.input_size, self.input_size), np.uint8)).shape[1]
+        except RuntimeError as error:
+            reason = (str(error).strip().splitlines() or [""])[-1][:120]
+            side = self.input_size
+            raise SapgganError(f"extractor {self.name}: cannot take images [1, 3, {side}, {side}] ({reason}); give the "
+                               "module an attribute input_size") from None
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         check_images(images)
@@ -46,7 +52,7 @@ class Extractor:
         """What must travel with the features: name, metric, weights' hash, input size, resize rule."""
         return {
             "extractor": self.name, "metric": self.metric_name, "weights": self.weights_hash,
-            "input_size": self.input_size, "resize": self.resize, "warning": self.network.warning,
+            "input_size": self.input_size, "resize": self.resize,
         }
 
 
@@ -68,14 +74,14 @@ class Features:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(file["features"], json.loads(str(file["provenance"])))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except Exception as error:               # numpy and zipfile raise nearly every type on damaged files
             raise SapgganError(f"{path}: not a feature file ({error}); make one with extract_features") from None
 
 
 def build_extractor(name: str | Path = "efficientnet-lite0", device: torch.device | str | None = None) -> Extractor:
     """The extractor `efficientnet-lite0`, `inception`, `densenet-xrv`, or a TorchScript file.
 
-    A file that is clean-fid's Inception, by name or hash, goes through clean-fid. `device`: CUDA where there is one.
+    A file that is clean-fid's Inception, by its hash, goes through clean-fid. `device`: CUDA where there is one.
     Raises `SapgganError` when weights are missing, with the place where they belong.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

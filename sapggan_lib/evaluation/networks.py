@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -30,7 +31,6 @@ class Network(NamedTuple):
     function: Callable[[Tensor], Tensor]          # float32 [N, 3, S, S] in [0, 255] -> [N, D]
     weights_hash: str                             # SHA-256
     input_size: int                               # S
-    warning: str = ""
 
 
 def efficientnet_lite0(device: torch.device) -> Network:
@@ -67,7 +67,7 @@ def efficientnet_lite0(device: torch.device) -> Network:
 def inception(path: Path | None, device: torch.device) -> Network:
     """clean-fid's Inception (2,048 features): from `path`, else `SAPGGAN_INCEPTION`, clean-fid's folder, a download.
 
-    A file whose name says Inception but whose hash is another one is used, with a warning that travels along.
+    Only the published file, by its hash: TorchScript is code, and clean-fid's folder is one where anybody may write.
     """
     try:
         from cleanfid.downloads_helper import check_download_inception
@@ -84,12 +84,18 @@ def inception(path: Path | None, device: torch.device) -> Network:
                 f"{path}: no Inception weights, and the download failed ({error}); put {INCEPTION_FILE} there, "
                 "name it with --extractor, or use --extractor efficientnet-lite0"
             ) from None
-    digest = sha256_file(_existing(path))
     with tempfile.TemporaryDirectory() as folder_name, _readable(path):  # clean-fid loads by folder, under its name
-        (Path(folder_name) / INCEPTION_FILE).symlink_to(path.resolve())
+        copy = Path(folder_name) / INCEPTION_FILE                        # so that what is hashed is what is loaded
+        shutil.copyfile(_existing(path), copy)
+        digest = sha256_file(copy)
+        if digest != INCEPTION_SHA256:
+            raise SapgganError(
+                f"{path}: not the published Inception (its SHA-256 begins {digest[:8]}, not {INCEPTION_SHA256[:8]}); "
+                f"delete it to have it downloaded again, or name the published file in {INCEPTION_VARIABLE}; "
+                "a file that you trust may be named with --extractor, its scores are then FD"
+            )
         model = InceptionV3W(folder_name, download=False).to(device).eval()
-    warning = "" if digest == INCEPTION_SHA256 else f"{path.name} is not the published Inception (another hash)"
-    return Network("inception", "FID", model, digest, 299, warning)
+    return Network("inception", "FID", model, digest, 299)
 
 
 def find_inception() -> Path | None:
@@ -133,8 +139,8 @@ def torchscript(path: Path, device: torch.device) -> Network:
 
 
 def is_inception(path: Path) -> bool:
-    """Whether `path` is clean-fid's Inception, by its name or its hash."""
-    return path.name == INCEPTION_FILE or (path.is_file() and sha256_file(path) == INCEPTION_SHA256)
+    """Whether `path` is clean-fid's Inception, by its hash."""
+    return path.is_file() and sha256_file(path) == INCEPTION_SHA256
 
 
 def _inception_places() -> list[Path]:

@@ -143,7 +143,7 @@ def _student(freedom: int) -> float:
 def _warnings(real: Features, fake: Features, n_floor: int, k: int) -> list[str]:
     x, y = real.array, fake.array
     n, dimension, metric = min(len(x), len(y)), x.shape[1], real.provenance["metric"]
-    found = [real.provenance["warning"]] if real.provenance.get("warning") else []
+    found = []
     if n <= dimension:
         found.append(
             f"{n:,} images a side do not exceed the {dimension:,} features: {metric} is far above its value for many "

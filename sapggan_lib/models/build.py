@@ -10,6 +10,7 @@ from sapggan_lib.errors import SapgganError
 from sapggan_lib.models import dcgan, pggan, sapggan, stylegan
 
 MODELS: dict[str, Any] = {"sapggan": sapggan, "pggan": pggan, "stylegan": stylegan, "dcgan": dcgan}
+ATTENTIONS, PLACES = ("se", "sagan", "none"), ("between", "end")
 
 
 def default_widths(resolution: int, name: str = "sapggan") -> tuple[int, ...]:
@@ -38,6 +39,8 @@ def build_generator(
     `.latent` are numbers. Raises `SapgganError` for an unknown name or sizes that do not fit together.
     """
     widths = check(name, resolution, channels, widths)
+    check_attention(attention, se_ratio, se_place)
+    at_least_1(latent=latent)
     options: dict[str, Any] = {"resolution": resolution, "channels": channels, "latent": latent, "widths": widths}
     if name == "sapggan":
         options |= {"attention": attention, "se_ratio": se_ratio, "se_place": se_place}
@@ -61,6 +64,8 @@ def build_discriminator(
     Other arguments and errors as in `build_generator`. `.group` is the minibatch stddev's group (1: none).
     """
     widths = check(name, resolution, channels, widths)
+    check_attention(attention, se_ratio, se_place)
+    at_least_1(stddev_group=stddev_group)
     options: dict[str, Any] = {"resolution": resolution, "channels": channels, "widths": widths}
     if name == "sapggan":
         options |= {"attention": attention, "se_ratio": se_ratio, "se_place": se_place}
@@ -80,7 +85,23 @@ def check(name: str, resolution: int, channels: int, widths: Sequence[int] | Non
         raise SapgganError(f"channels must be 1 or 3, not {channels}")
     plan = default_widths(resolution, name)
     widths = plan if widths is None else tuple(widths)
-    if len(widths) != len(plan) or min(widths) < 4 or any(width % 2 for width in widths):
+    even = all(isinstance(width, int) and width >= 4 and width % 2 == 0 for width in widths)
+    if len(widths) != len(plan) or not even:
         sides = ", ".join(str(4 * 2**i) for i in range(len(plan)))
         raise SapgganError(f"widths must be {len(plan)} even numbers from 4 up, for {sides} pixels; got {list(widths)}")
     return widths
+
+
+def check_attention(attention: str, se_ratio: int, se_place: str) -> None:
+    """`SapgganError` for an attention that there is not, or that cannot be built."""
+    for name, value, known in (("attention", attention, ATTENTIONS), ("se_place", se_place, PLACES)):
+        if value not in known:
+            raise SapgganError(f'{name} must be one of {", ".join(known)}, not "{value}"')
+    at_least_1(se_ratio=se_ratio)
+
+
+def at_least_1(**numbers: int) -> None:
+    """`SapgganError` for the first of the numbers, named, that is not a whole one above 0."""
+    for name, value in numbers.items():
+        if not isinstance(value, int) or value < 1:
+            raise SapgganError(f"{name} must be a whole number above 0, not {value!r}")

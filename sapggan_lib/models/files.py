@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from sapggan_lib.config import ModelConfig, from_mapping, to_mapping
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import write_json
 from sapggan_lib.models.build import build_generator
@@ -89,10 +90,17 @@ def load_generator(path: Path | str) -> nn.Module:
         if not file.is_file():
             raise SapgganError(f"{file}: not found; a generator is a .safetensors file with its .json beside it")
     try:
-        model = json.loads(description.read_text(encoding="utf-8"))["model"]
+        model = to_mapping(from_mapping(ModelConfig, json.loads(description.read_text("utf-8"))["model"], "model"))
+        weights = read_weights(path)
+        with torch.device("meta"):                       # without memory, which the description may ask too much of
+            blueprint = build_generator(**model)
+        needed = sum(tensor.numel() for tensor in (*blueprint.parameters(), *blueprint.buffers()))
+        found = sum(tensor.numel() for tensor in weights.values())
+        if needed > found:
+            raise ValueError(f"{description.name} describes {needed:,} numbers and {path.name} holds {found:,}")
         generator = build_generator(**model)
-        generator.load_state_dict(read_weights(path))
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        line = str(error).splitlines()[0]
+        generator.load_state_dict(weights)
+    except Exception as error:                           # json and torch raise nearly every type on hostile files
+        line = (str(error) or type(error).__name__).splitlines()[0]
         raise SapgganError(f"{path}: not a generator of this package ({line}); take it from a finished run") from error
     return generator.eval()

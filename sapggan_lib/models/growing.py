@@ -32,6 +32,8 @@ class Growing(nn.Module):
 
     def set_extra_state(self, state: Tensor) -> None:
         level, alpha = state.tolist()
+        if not (0 <= level < self.levels and 0 <= alpha <= 1):
+            raise ValueError(f"no stage {level:g}, {alpha:g}")
         self.set_stage(int(level), alpha)
 
     def blend(self, old: Tensor, new: Tensor) -> Tensor:

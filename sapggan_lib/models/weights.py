@@ -36,13 +36,18 @@ def write_weights(path: Path, weights: Mapping[str, Tensor]) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a .safetensors file; ValueError, KeyError or TypeError when it is damaged."""
+    """Read a .safetensors file; ValueError, KeyError or TypeError when it is damaged.
+
+    The tensors share the file's bytes, each its own: together they are never larger than the file.
+    """
     data = bytearray(path.read_bytes())
     start = 8 + int.from_bytes(data[:8], "little")
-    weights = {}
-    for name, entry in json.loads(data[8:start]).items():
-        if name != "__metadata__":
-            shape, begin = entry["shape"], entry["data_offsets"][0]
-            numbers = torch.frombuffer(data, dtype=TYPES[entry["dtype"]], count=math.prod(shape), offset=start + begin)
-            weights[name] = numbers.reshape(shape)
+    entries = {name: entry for name, entry in json.loads(data[8:start]).items() if name != "__metadata__"}
+    weights, expected = {}, 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        shape, kind, (begin, end) = entry["shape"], TYPES[entry["dtype"]], entry["data_offsets"]
+        if begin != expected or end - begin != math.prod(shape) * kind.itemsize or min(shape, default=1) < 1:
+            raise ValueError(f"{name}: shape {shape} does not fit its place in the file")
+        weights[name] = torch.frombuffer(data, dtype=kind, count=math.prod(shape), offset=start + begin).reshape(shape)
+        expected = end
     return weights

@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sapggan_lib.evaluation import networks
+
 
 class StandIn(nn.Module):
     """As clean-fid uses its Inception: `.layers` maps [N, 3, 299, 299] in [-1, 1] to 2,048 features."""
@@ -25,6 +27,13 @@ def inception_file(tmp_path_factory) -> Path:
     with torch.random.fork_rng():
         torch.jit.script(StandIn()).save(str(path))
     return path
+
+
+@pytest.fixture
+def published(inception_file, monkeypatch) -> Path:
+    """The same file, taken for the published one."""
+    monkeypatch.setattr(networks, "INCEPTION_SHA256", networks.sha256_file(inception_file))
+    return inception_file
 
 
 @pytest.fixture(scope="session")

@@ -47,13 +47,13 @@ def test_resize_is_that_of_clean_fid(size):
     assert np.abs(resize_clean(image, size) - expected).max() == 0.0
 
 
-def test_fid_of_folders_is_that_of_clean_fid(tmp_path, inception_file, radiographs):
+def test_fid_of_folders_is_that_of_clean_fid(tmp_path, published, radiographs):
     folders = {"real": radiographs[:12], "fake": 255 - radiographs[12:]}
     for name, images in folders.items():
         (tmp_path / name).mkdir()
         for number, image in enumerate(images):
             cv2.imwrite(str(tmp_path / name / f"{number:02d}.png"), image)
-    extractor = build_extractor(inception_file, device="cpu")
+    extractor = build_extractor(published, device="cpu")
     ours = [extract_features(load_images(tmp_path / name), extractor) for name in folders]
     model = extractor.network.function
     theirs = [
@@ -65,19 +65,28 @@ def test_fid_of_folders_is_that_of_clean_fid(tmp_path, inception_file, radiograp
     assert frechet_distance(*(f.array[:, :256] for f in ours)) == pytest.approx(fid.fid_from_feats(*some), rel=1e-4)
     result = evaluate(*ours).to_dict()
     assert "fid" in result and "fd" not in result
-    assert any("not the published Inception" in warning for warning in result["warnings"])
 
 
-def test_inception_is_found_by_name_hash_and_environment(tmp_path, monkeypatch, inception_file):
-    assert build_extractor(inception_file, device="cpu").metric_name == "FID"
+def test_inception_is_found_by_hash_and_environment(tmp_path, monkeypatch, published):
     renamed = tmp_path / "weights.pt"
-    renamed.write_bytes(inception_file.read_bytes())
-    assert not networks_module.is_inception(renamed)
-    monkeypatch.setattr(networks_module, "INCEPTION_SHA256", networks_module.sha256_file(renamed))
+    renamed.write_bytes(published.read_bytes())
     assert build_extractor(renamed, device="cpu").metric_name == "FID"
-    monkeypatch.setenv("SAPGGAN_INCEPTION", str(inception_file))
-    assert find_inception() == inception_file
-    assert build_extractor("inception", device="cpu").network.warning == ""
+    monkeypatch.setenv("SAPGGAN_INCEPTION", str(renamed))
+    assert find_inception() == renamed
+    assert build_extractor("inception", device="cpu").name == "inception"
+
+
+def test_a_file_that_only_has_inception_s_name_is_not_run_unless_it_is_named(monkeypatch, inception_file):
+    """As anybody may plant it in the temporary folder, where clean-fid looks."""
+    monkeypatch.setattr(networks_module, "_inception_places", lambda: [inception_file])
+    with monkeypatch.context() as watched:
+        watched.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("code was loaded"))
+        with pytest.raises(SapgganError, match=r"not the published Inception .*delete it .*--extractor"):
+            build_extractor("inception", device="cpu")
+    network = networks_module.torchscript(inception_file, torch.device("cpu"))
+    assert (network.name, network.metric) == (inception_file.stem, "FD")
+    with pytest.raises(SapgganError, match=r"extractor inception-2015-12-05: cannot take images \[1, 3, 224, 224\]"):
+        build_extractor(inception_file, device="cpu")        # as any TorchScript; this one is made for 299 pixels
 
 
 def test_without_file_and_network_the_message_says_where_to_put_the_file(tmp_path, monkeypatch):
@@ -148,9 +157,11 @@ def test_feature_files_come_back_with_their_provenance(tmp_path, lite, radiograp
     again = Features.load(tmp_path / "real.npz")
     assert np.array_equal(again.array, features.array) and again.provenance == features.provenance
     assert again.provenance["extractor"] == "efficientnet-lite0" and again.provenance["n"] == 3
-    (tmp_path / "real.npz").write_bytes(b"PK")
-    with pytest.raises(SapgganError, match="not a feature file"):
-        Features.load(tmp_path / "real.npz")
+    whole = (tmp_path / "real.npz").read_bytes()
+    for damaged in (b"PK", whole[:4] + bytes(99), whole[:-30], b""):
+        (tmp_path / "real.npz").write_bytes(damaged)
+        with pytest.raises(SapgganError, match="not a feature file"):
+            Features.load(tmp_path / "real.npz")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from sapggan_lib.errors import SapgganError
 from sapggan_lib.evaluation import Features, evaluate, scores
 
 PROVENANCE = {
-    "extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none", "warning": "",
+    "extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none",
 }  # fmt: skip
 
 

@@ -259,6 +259,56 @@ def test_the_safetensors_library_reads_our_weights_and_we_its_own(tmp_path):
             assert torch.equal(other[name], value) and other[name].dtype == value.dtype
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    ({"resolution": 1 << 20}, "power of two"),
+    ({"latent": 10**9}, r"generator\.json describes [\d,]{14,} numbers and generator\.safetensors holds"),
+    ({"latent": 10**30}, "generator"),
+    ({"widths": [1 << 18] * 3}, r"describes [\d,]{17,} numbers"),
+    ({"widths": "wide"}, "must be a list"),
+    ({"se_ratio": 0}, "se_ratio must be"),
+    ({"colour": True}, 'unknown key "colour"'),
+])  # fmt: skip
+def test_what_describes_a_generator_is_held_against_its_weights_before_memory_is_taken(tmp_path, change, message):
+    save_generator(tmp_path / "generator.safetensors", build_generator("sapggan", latent=16, **NARROW), {})
+    content = json.loads((tmp_path / "generator.json").read_text())
+    content["model"] |= change
+    (tmp_path / "generator.json").write_text(json.dumps(content))
+    with pytest.raises(SapgganError, match=message):
+        load_generator(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", "[]", '{"model": 3}', "\0"])
+def test_a_damaged_description_is_refused(tmp_path, content):
+    save_generator(tmp_path / "generator.safetensors", build_generator("sapggan", latent=16, **NARROW), {})
+    (tmp_path / "generator.json").write_text(content)
+    with pytest.raises(SapgganError, match="not a generator"):
+        load_generator(tmp_path)
+
+
+@pytest.mark.parametrize("entry", [
+    {"shape": [1 << 40]}, {"shape": [1 << 62, 0]}, {"data_offsets": [0, 1 << 40]}, {"data_offsets": [-8, 0]},
+    {"data_offsets": [4, 12]}, {"shape": [-1, -2]}, {"dtype": "F8"}, {"shape": "2"},
+])  # fmt: skip
+def test_weights_lie_in_the_file_one_after_the_other(tmp_path, entry):
+    write_weights(tmp_path / "a", {"one": torch.ones(2), "two": torch.ones(2)})
+    data = (tmp_path / "a").read_bytes()
+    header = json.loads(data[8:8 + data[0]])
+    header["one"] |= entry
+    text = json.dumps(header).encode()
+    (tmp_path / "a").write_bytes(len(text).to_bytes(8, "little") + text + data[8 + data[0]:])
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        read_weights(tmp_path / "a")
+
+
+@pytest.mark.parametrize("stage", [[99.0, 1.0], [-1.0, 1.0], [2.0, float("nan")], [1e9, 1.0]])
+def test_a_stage_that_a_growing_generator_lacks_is_refused(tmp_path, stage):
+    generator = build_generator("pggan", latent=16, **NARROW)
+    save_generator(tmp_path / "generator.safetensors", generator, {})
+    write_weights(tmp_path / "generator.safetensors", generator.state_dict() | {"_extra_state": torch.tensor(stage)})
+    with pytest.raises(SapgganError, match="no stage"):
+        load_generator(tmp_path)
+
+
 @pytest.mark.parametrize("cut", [4, 100, -1])
 def test_cut_weights_are_refused(tmp_path, cut):
     save_generator(tmp_path / "generator.safetensors", build_generator("sapggan", latent=16, **NARROW), {})
@@ -284,6 +334,11 @@ def test_a_damaged_generator_is_refused(tmp_path):
         ({"resolution": 48}, "power of two"),
         ({"resolution": 16, "widths": (8, 8)}, "widths must be 3"),
         ({"channels": 2}, "channels must be 1 or 3"),
+        ({"resolution": 16, "widths": (8, 8, 8.5)}, "widths must be 3 even numbers"),
+        ({"latent": 0}, "latent must be a whole number above 0, not 0"),
+        ({"se_ratio": 0}, "se_ratio must be a whole number above 0, not 0"),
+        ({"attention": "sa"}, 'attention must be one of se, sagan, none, not "sa"'),
+        ({"se_place": "start"}, 'se_place must be one of between, end, not "start"'),
     ],
 )
 def test_what_does_not_fit_is_named(arguments, message):
