@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -145,6 +146,7 @@ def run_papermill(task: dict[str, Any], prepare_only: bool = False) -> None:
     Through papermill's Python interface: on its command line numbers such as 1e-05 arrive as text.
     """
     import papermill
+    from traitlets.config import Config
 
     folder, private = Path(task["folder"]), Path(task["private"])
     shown, places = hide(task["parameters"])
@@ -156,8 +158,12 @@ def run_papermill(task: dict[str, Any], prepare_only: bool = False) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     source, target = (str(path).replace("{", "{{").replace("}", "}}") for path in (task["source"], output))
-    papermill.execute_notebook(source, target, shown, kernel_name="python3", language="python", progress_bar=False,
-                               log_output=True, cwd=str(ROOT), prepare_only=prepare_only)  # fmt: skip
+    config = Config()
+    with tempfile.TemporaryDirectory(prefix="sapggan-") as sockets:
+        if os.name == "posix" and len(sockets) < 80:  # not ports: two kernels that start at once may choose the same
+            config.ConnectionFileMixin = Config(transport="ipc", ip=f"{sockets}/kernel")
+        papermill.execute_notebook(source, target, shown, kernel_name="python3", language="python", cwd=str(ROOT),
+                                   progress_bar=False, log_output=True, prepare_only=prepare_only, config=config)
 
 
 def _publish(task: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ def test_a_run_leaves_notebooks_figures_tables_pages_and_its_record_and_a_rerun_
     assert record["notebooks"]["01_first"]["parameters"] == {"seed": 3, "epochs": [10, 50], "kimg": 1.0}
     assert {"git", "versions", "device", "profile"} <= set(record)
     assert "01_first.html" in index.read_text() and "figures/01_empty.png" in index.read_text()
+    assert "TCP" not in (folder / "logs" / "01_first.log").read_text()  # no ports, which two kernels may both choose
     page = (folder / "01_first.html").read_text()
     assert "Title of 01_first" in page and "data:image/png;base64" in page
     for text in (page, index.read_text()):  # a report opens without a network
