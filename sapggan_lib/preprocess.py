@@ -28,7 +28,7 @@ from sapggan_lib.preprocess_steps import (
     to_uint8,
     transform,
 )
-from sapggan_lib.privacy import patient_key, write_paths
+from sapggan_lib.privacy import key_mark, patient_key, write_paths
 from sapggan_lib.progress import progress_bar
 from sapggan_lib.shards import SHARD, Item, Job, finished, run_dask, run_local
 from sapggan_lib.sources import Listing, is_image, list_inputs, unpacked
@@ -114,7 +114,7 @@ def preprocess(
                 return _summary(out, _counts(read_manifest(out)), start, already_done=True, table=table_name)
             retry = True
             items = (i for i, row in zip(inputs, read_manifest(out), strict=True) if row["status"] == "failed")
-    made_of = json.dumps([__version__, to_mapping(config), inputs.facts, retry, key.hex()])
+    made_of = json.dumps([__version__, to_mapping(config), inputs.facts, retry, key_mark(key)])
     work = out / ".work" / hashlib.sha256(made_of.encode()).hexdigest()[:16]
     shards = -(-total // SHARD)
     busy = "another sapggan preprocess is writing here; wait for it to end"
@@ -131,7 +131,7 @@ def preprocess(
         def jobs() -> Iterator[Job]:
             rest = iter(items)
             for number in range(shards):
-                job = Job(number, list(islice(rest, SHARD)), config, key, str(source), work)
+                job = Job(number, list(islice(rest, SHARD)), config, key_mark(key), str(source), work)
                 if job.rows_file.exists():
                     done(number)
                 else:

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 import os
+import platform
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -30,14 +31,15 @@ def key_file() -> Path:
     return Path(named) if named else home / "sapggan" / "patient-key"
 
 
-def patient_key() -> bytes:
+def patient_key(mark: str = "") -> bytes:
     """The user's secret key, made at first use. Of several who make it at once all get the same one.
 
-    Raises `SapgganError` when it cannot be read or made, or the file holds something else.
+    With `mark` only the key that has it (`key_mark`), which is never made. Raises `SapgganError` when the key cannot
+    be read or made, or the file holds something else.
     """
     try:
         path = key_file()
-        if not path.exists():
+        if not path.exists() and not mark:
             _make_key(path)
         for _ in range(20):                  # without hard links, another process's key is there before its digits
             if text := path.read_text().strip():
@@ -45,13 +47,21 @@ def patient_key() -> bytes:
             time.sleep(0.1)
         key = bytes.fromhex(text)
     except (OSError, SapgganError, RuntimeError):
-        raise SapgganError(f"{path}: the key of the patient hashes cannot be read or made; set {KEY_VARIABLE} to a "
-                           "file that can") from None
+        raise SapgganError(f"{path} on {platform.node()}: the key of the patient hashes cannot be read or made; set "
+                           f"{KEY_VARIABLE} to a file that can") from None
     except ValueError:
         key = b""
     if len(key) < 16:
         raise SapgganError(f"{path}: not a patient key (64 hexadecimal digits); delete it to get a new one")
+    if mark and key_mark(key) != mark:
+        raise SapgganError(f"{path} on {platform.node()}: another key than that of the machine that began this; copy "
+                           f"that one here, or name a file that all machines see: {KEY_VARIABLE}")
     return key
+
+
+def key_mark(key: bytes) -> str:
+    """What tells a key from others without telling the key."""
+    return _hash(key, "mark\0")
 
 
 def patient_hash(key: bytes, patient: str) -> str:

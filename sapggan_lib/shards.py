@@ -25,6 +25,7 @@ from sapggan_lib import cluster
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.files import atomic_path, write_json
+from sapggan_lib.privacy import patient_key
 
 SHARD = 32             # files; a killed run repeats at most these, per worker
 CPU_SECONDS = 10       # for one file, in its process; a large JPEG 2000 takes about one
@@ -55,7 +56,7 @@ class Job:
     number: int
     items: Sequence[Item]
     config: PreprocessConfig
-    key: bytes                      # of the patient hash
+    key_mark: str                   # of the patient hash's key, which each machine reads for itself and never travels
     source: str                     # folder of the inputs
     work: Path                      # folder of finished shards
 
@@ -154,9 +155,9 @@ def run_shard(job: Job, guard: Guard | None = None) -> int:
     if guard is None:
         with Guard() as guard:
             return run_shard(job, guard)
-    rows, images = [], []
+    key, rows, images = patient_key(job.key_mark), [], []
     for item in job.items:
-        row, image = guard(item, job.config, job.key)
+        row, image = guard(item, job.config, key)
         rows.append(row)
         if image is not None:
             images.append(image)
@@ -216,5 +217,5 @@ def run_dask(jobs: Iterable[Job], scheduler: str, done: Callable[[int], Any]) ->
 def finished(work: Path, count: int) -> Iterator[tuple[list[dict[str, Any]], Path]]:
     """Rows and images file of `count` finished shards in the folder `work`, in order."""
     for number in range(count):
-        job = Job(number, (), PreprocessConfig(), b"", "", work)
+        job = Job(number, (), PreprocessConfig(), "", "", work)
         yield json.loads(job.rows_file.read_text(encoding="utf-8")), job.images_file

@@ -1,6 +1,7 @@
 import errno
 import hashlib
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from pydicom import uid
 from pydicom.encaps import encapsulate
 
-from sapggan_lib import cluster, shards
+from sapggan_lib import cluster, privacy, shards
 from sapggan_lib.config import PreprocessConfig
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.phantom import Shot, phantom_dataset, phantom_image
@@ -158,8 +159,23 @@ def test_a_scheduler_that_is_not_there_is_one_line(phantoms, tmp_path, monkeypat
 
 
 def test_a_worker_that_does_not_see_the_storage_says_so(phantoms, tmp_path):
-    job = shards.Job(0, [], SMALL, b"k" * 16, str(phantoms), tmp_path / "elsewhere")
+    job = shards.Job(0, [], SMALL, "", str(phantoms), tmp_path / "elsewhere")
     with pytest.raises(SapgganError, match="must be on storage that every worker sees"):
+        shards.run_shard(job)
+
+
+def test_a_worker_reads_the_key_for_itself_and_takes_no_other(phantoms, tmp_path, monkeypatch):
+    """Neither the key nor a table's patient is in what is sent to it."""
+    key = privacy.patient_key()
+    item = shards.Item("path", str(phantoms / "study00001" / "image1.dcm"), patient=privacy.patient_hash(key, "Doe"))
+    job = shards.Job(0, [item], SMALL, privacy.key_mark(key), str(phantoms), tmp_path)
+    sent = pickle.dumps(job)
+    assert key not in sent and key.hex().encode() not in sent and b"Doe" not in sent
+    monkeypatch.setenv("SAPGGAN_PATIENT_KEY", str(tmp_path / "other-key"))
+    with pytest.raises(SapgganError, match="the key of the patient hashes cannot be read"):
+        shards.run_shard(job)
+    (tmp_path / "other-key").write_text("6b" * 32)
+    with pytest.raises(SapgganError, match=r"other-key on .*: another key than that of the machine that began this"):
         shards.run_shard(job)
 
 
