@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from benchmarks import gpu, gpu_data, gpu_runs, train_speed
-from sapggan_lib import record
+from sapggan_lib import privacy, record
 from sapggan_lib.errors import SapgganError
 from sapggan_lib.evaluation import Features
 from sapggan_lib.store import open_store
@@ -75,8 +75,10 @@ def lines(folder):
 def test_a_pack_comes_back_as_a_store_that_splits_by_patient(packed, tmp_path):
     store = gpu_data.unpack(packed / "pack" / "images-16.zip", tmp_path / "store")
     assert store.images.shape == (40, 16, 16) and store.config["sources"] == {"source": 40}
+    key, source = privacy.patient_key(), packed / "source"
+    files = {privacy.path_hash(key, str(file.relative_to(source))): file for file in source.rglob("*.png")}
     for row in list(store.manifest.itertuples())[::9]:
-        original = cv2.imread(str(packed / row.path), cv2.IMREAD_GRAYSCALE)
+        original = cv2.imread(str(files[row.path.removeprefix("source/")]), cv2.IMREAD_GRAYSCALE)
         small = cv2.resize(original, (16, 16), interpolation=cv2.INTER_AREA)
         assert np.abs(small.astype(int) - store.images[row.index]).mean() < 4    # JPEG
     patients = store.manifest["patient"].to_numpy()
