@@ -32,7 +32,7 @@ from sapggan_lib.privacy import key_mark, patient_key, write_paths
 from sapggan_lib.progress import progress_bar
 from sapggan_lib.shards import SHARD, Item, Job, finished, run_dask, run_local
 from sapggan_lib.sources import Listing, is_image, list_inputs, unpacked
-from sapggan_lib.store import IMAGE_FILES, open_store, read_manifest, write_manifest, write_parts
+from sapggan_lib.store import IMAGE_FILES, open_store, read_facts, read_manifest, write_manifest, write_parts
 
 __all__ = [
     "Summary", "apply_clahe", "crop_generator", "is_image", "preprocess", "process_item", "random_crop", "resize",
@@ -206,7 +206,7 @@ def _counts(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _summary(out: Path, counts: dict[str, Any], start: float, **more: Any) -> Summary:
-    facts = json.loads((out / "store.json").read_text(encoding="utf-8"))
+    facts = read_facts(out)
     return Summary(out=out, **counts, shape=tuple(facts["shape"]), images_file=IMAGE_FILES[facts["format"]],
                    seconds=time.monotonic() - start, **more)
 
@@ -216,12 +216,14 @@ def _difference(inputs: Listing, out: Path, config: PreprocessConfig, retry_fail
 
     Contents are compared where sizes and times cannot tell. Files that failed may change when they are tried again.
     """
-    facts = json.loads((out / "store.json").read_text(encoding="utf-8"))
+    facts = read_facts(out)
     for name, value in to_mapping(config).items():
-        if facts["config"].get(name) != value:
-            return (f"holds a store made with {name} {facts['config'].get(name)}, not {value}; choose another folder, "
+        if name not in facts["config"]:
+            return "holds a store of an older version, whose manifest may name files; delete it and run this again"
+        if facts["config"][name] != value:
+            return (f"holds a store made with {name} {facts['config'][name]}, not {value}; choose another folder, "
                     "or delete this one first")
-    if facts.get("inputs") == inputs.facts["inputs"] and facts["states"] == inputs.facts["states"]:
+    if facts | inputs.facts == facts:
         return ""
     same, mended = facts.get("inputs") == inputs.facts["inputs"], 0
     for item, row in zip(inputs, read_manifest(out) if same else (), strict=False):

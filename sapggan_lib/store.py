@@ -3,6 +3,7 @@
 `store.json` is written last, so a folder without it is not a store, whatever else is there.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -90,30 +91,47 @@ def open_store(path: Path | str) -> Store:
     `images.npy` is memory-mapped; a pickle is read whole, by a loader that runs no code from it.
     """
     path = Path(path)
-    try:
-        facts = json.loads((path / "store.json").read_text(encoding="utf-8"))
-        shape, kind, config, digest = tuple(facts["shape"]), facts["format"], facts["config"], facts["hash"]
-        if not (isinstance(config, dict) and isinstance(digest, str)):
+    facts = read_facts(path)
+    shape, kind = tuple(facts["shape"]), facts["format"]
+    file = path / IMAGE_FILES[kind]
+    with _explained(path), np.errstate(all="ignore"):        # of a size that overflows; the file's end stops it
+        images = np.lib.format.open_memmap(file, "r") if kind == "npy" else load_pickle(file)
+    right = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape == shape
+    if not right or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
+        raise SapgganError(f"{file}: holds no uint8 images of shape {shape} as store.json says; make the store again")
+    return Store(path, images, facts["config"], facts["hash"])
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """What `store.json` says of a finished store: shape, format, config, hash, and what else its maker noted.
+
+    Raises `SapgganError` where the folder is no store, or lacks one of the four.
+    """
+    with _explained(path):
+        facts: dict[str, Any] = json.loads((path / "store.json").read_text(encoding="utf-8"))
+        _ = tuple(facts["shape"]), IMAGE_FILES[facts["format"]]
+        if not (isinstance(facts["config"], dict) and isinstance(facts["hash"], str)):
             raise ValueError("store.json lacks its config or its hash")
-        file = path / IMAGE_FILES[kind]
-        with np.errstate(all="ignore"):                  # of a size that overflows; the file's end stops it
-            images = np.lib.format.open_memmap(file, "r") if kind == "npy" else load_pickle(file)
+        return facts
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Any error of reading the store at `path` as a `SapgganError`."""
+    try:
+        yield
+    except SapgganError:
+        raise
     except FileNotFoundError as error:
         missing = Path(error.filename).name
         raise SapgganError(f'{path}: not a finished store, {missing} is missing; make one with "sapggan preprocess '
                            f'SRC {path}"') from None
-    except SapgganError:
-        raise
     except OSError as error:
         raise SapgganError(f"{error.filename or path}: cannot be read ({error.strerror}); name a store, a folder that "
                            '"sapggan preprocess" made') from None
     except Exception as error:                           # json and numpy raise nearly every type on damaged files
         reason = str(error).split("\n")[0][:120] or type(error).__name__
         raise SapgganError(f'{path}: damaged store ({reason}); delete it and run "sapggan preprocess" again') from None
-    right = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.shape == shape
-    if not right or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
-        raise SapgganError(f"{file}: holds no uint8 images of shape {shape} as store.json says; make the store again")
-    return Store(path, images, config, digest)
 
 
 def write_store(

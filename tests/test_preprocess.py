@@ -1,3 +1,4 @@
+import json
 import os
 import resource
 import shutil
@@ -163,6 +164,17 @@ def test_a_file_replaced_by_one_of_equal_size_and_time_is_seen(phantoms, tmp_pat
         preprocess(few, tmp_path / "store", SMALL, workers=1)
     assert not preprocess(few, tmp_path / "store", SMALL, workers=1, renew=True).already_done
     assert preprocess(few, tmp_path / "store", SMALL, workers=1).already_done
+
+
+def test_a_damaged_or_older_store_is_one_sentence(phantoms, tmp_path):
+    preprocess(phantoms / "study00002", tmp_path / "store", SMALL, workers=1)
+    facts = json.loads((tmp_path / "store" / "store.json").read_text())
+    del facts["config"]["burned_in"]
+    for text, message in ((json.dumps(facts), "holds a store of an older version"), ("{", "damaged store"),
+                          ("{}", "damaged store")):
+        (tmp_path / "store" / "store.json").write_text(text)
+        with pytest.raises(SapgganError, match=message):
+            preprocess(phantoms / "study00002", tmp_path / "store", SMALL, workers=1)
 
 
 def test_failed_files_are_tried_again_and_the_store_is_as_if_they_never_failed(phantoms, tmp_path):
