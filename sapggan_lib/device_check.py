@@ -21,7 +21,7 @@ from sapggan_lib.checkpoint import read_checkpoint, restore, same_run, save_chec
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
 from sapggan_lib.doctor import Check
-from sapggan_lib.fast import FastStep, choose_fast_paths, compile_blocks, eager_blocks, first_line
+from sapggan_lib.fast import FastStep, choose_fast_paths, compile_blocks, compile_penalty, eager_blocks, first_line
 from sapggan_lib.losses import gradient_penalty, wgan_penalty
 from sapggan_lib.step import Step
 from sapggan_lib.training import build, choose_device
@@ -95,7 +95,7 @@ def graphed(device: torch.device, model: ModelConfig, backend: str) -> Check:
 
 
 def penalties(device: torch.device, backend: str) -> Check:
-    """WGAN-GP's and R1's gradients, with compiled blocks and autocast around: eager float32's, and nowhere zero."""
+    """WGAN-GP's and R1's gradients beside compiled blocks, within autocast, and compiled: float32's, and not zero."""
     trial = Trial(device, SAPGGAN)
     network, real = trial.state.discriminator, trial.state.discriminator.real_views(trial.real(0))  # type: ignore[operator]
     fake = [image.detach() for image in trial.state.generator(trial.latents)]
@@ -109,10 +109,16 @@ def penalties(device: torch.device, backend: str) -> Check:
 
     expected = numbers(autocast=False)
     compile_blocks(network, backend)
-    found = numbers(autocast=True)
-    if not all(bool(gradient.any()) for gradient in (*expected, *found)):
+    found, lines = [expected, numbers(autocast=True)], []
+    try:
+        compile_penalty(network, backend)
+        found.append(numbers(autocast=True))
+    except Exception as error:
+        lines = [f"compiling the penalty failed ({first_line(error)})"]
+    if not all(bool(gradient.any()) for gradients in found for gradient in gradients):
         return Check("", "failed", "a penalty's gradient is zero")
-    return verdict(difference(expected, found), TOLERANCE, "eager in float32, whatever is around them")
+    worst = max(difference(expected, gradients) for gradients in found)
+    return verdict(worst, TOLERANCE, "in float32 whatever is around them, eager and compiled", lines)
 
 
 def resume(device: torch.device) -> Check:

@@ -12,10 +12,13 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from sapggan_lib.config import TrainConfig
 from sapggan_lib.distributed import average_, randn, rank_and_world
+from sapggan_lib.losses import gradient_penalty
+from sapggan_lib.models.layers import full_precision
 from sapggan_lib.preflight import blueprints
 from sapggan_lib.step import Step
 
@@ -103,6 +106,26 @@ def eager_blocks(network: nn.Module) -> None:
         block._compiled_call_impl = None
 
 
+def compile_penalty(discriminator: nn.Module, backend: str = "inductor") -> None:
+    """Let penalties at `discriminator` find their gradients by compiled code: as a function over `torch.func.grad`,
+    which is compiled as a whole and differentiated once, where compiled blocks would be differentiated twice."""
+
+    def squared(parameters: dict[str, Tensor], images: list[Tensor]) -> Tensor:
+        def total(images: tuple[Tensor, ...]) -> Tensor:
+            return functional_call(discriminator, parameters, (list(images),)).sum()  # type: ignore[no-any-return]
+
+        gradients = torch.func.grad(total)(tuple(images))
+        return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])
+
+    compiled = torch.compile(squared, dynamic=False, backend=backend)
+
+    def gradients(images: list[Tensor]) -> Tensor:
+        with full_precision(images[0].device):
+            return compiled(dict(discriminator.named_parameters()), [image.detach() for image in images])
+
+    discriminator.compiled_gradients = gradients  # type: ignore[assignment]
+
+
 class FastStep:
     """A `Step` computed in the ways that its configuration names; what fails is said in a line and left out.
 
@@ -153,19 +176,32 @@ class FastStep:
         networks = (self.step.state.generator, self.step.state.discriminator)
         buffers = [buffer for network in networks for buffer in network.buffers()]
         before = [buffer.clone() for buffer in buffers]
-        try:
-            with torch.random.fork_rng(range(torch.cuda.device_count())):
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            try:
                 self.passes(real)
-        except Exception as error:  # from dynamo, inductor, a C++ or Triton compiler, the driver
-            say(f"compiling failed ({first_line(error)}); going on with eager blocks, which is slower")
-            self.compiled = False
-            for network in networks:
-                eager_blocks(network)
+            except Exception as error:  # from dynamo, inductor, a C++ or Triton compiler, the driver
+                say(f"compiling failed ({first_line(error)}); going on with eager blocks, which is slower")
+                self.compiled = False
+                for network in networks:
+                    eager_blocks(network)
+            if self.compiled and self.step.penalises_always() and self.step.is_grown():
+                self.rehearse_penalty(real)
         for network in networks:
             network.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, value in zip(buffers, before, strict=True):
                 buffer.copy_(value)
+
+    def rehearse_penalty(self, real: Tensor) -> None:
+        """Compile the penalty of every step; a lazy one, or one at stages that pass, would not earn the time back."""
+        discriminator = self.step.state.discriminator
+        discriminator.requires_grad_(True)
+        try:
+            compile_penalty(discriminator, self.backend)
+            gradient_penalty(discriminator, discriminator.real_views(real)).backward()  # type: ignore[operator]
+        except Exception as error:
+            say(f"compiling the penalty failed ({first_line(error)}); going on with an eager one, which is slower")
+            vars(discriminator).pop("compiled_gradients", None)
 
     def passes(self, real: Tensor) -> None:
         """The forward and backward passes of a step, without its losses and updates."""

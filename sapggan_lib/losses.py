@@ -97,8 +97,12 @@ def gradient_penalty(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
 def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
     """Squared gradient norms of the logits with respect to each scale's images, `[scales, N]`, differentiable.
 
-    Always eager and in float32: compiled code has no double backward, and a bf16 gradient's square is too coarse.
+    Always in float32, since a bf16 gradient's square is too coarse; and eager, since compiled code has no double
+    backward, unless `fast.compile_penalty` has made a function of it.
     """
+    compiled = getattr(discriminator, "compiled_gradients", None)
+    if compiled:
+        return compiled(images)  # type: ignore[no-any-return]
     with torch.compiler.set_stance("force_eager"), full_precision(images[0].device):
         logits = discriminator(images)
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)

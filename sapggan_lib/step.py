@@ -99,6 +99,16 @@ class Step:
         config = self.config
         return bool(config.r1_gamma or config.r2_gamma) and self.state.step % (config.r1_every or 1) == 0
 
+    def penalises_always(self) -> bool:
+        """Whether each step computes a penalty."""
+        config = self.config
+        return self.loss.gradient_penalty or (bool(config.r1_gamma or config.r2_gamma) and (config.r1_every or 1) == 1)
+
+    def is_grown(self) -> bool:
+        """Whether the networks have reached their last stage, or have but one."""
+        network = self.state.generator
+        return not isinstance(network, Growing) or (network.level == network.levels - 1 and not network.fading)
+
     def kind(self) -> object:
         """What decides which operations a step runs, penalties apart."""
         network = self.state.generator

@@ -10,8 +10,8 @@ from sapggan_lib import fast
 from sapggan_lib.config import ModelConfig, TrainConfig
 from sapggan_lib.defaults import resolve
 from sapggan_lib.fast import FastStep, choose_fast_paths
-from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import build_generator
+from sapggan_lib.losses import LOSSES, gradient_penalty
+from sapggan_lib.models import build_discriminator, build_generator
 from sapggan_lib.step import Step
 from sapggan_lib.training import build, train
 
@@ -40,10 +40,16 @@ def assert_equal_weights(a, b):
             torch.testing.assert_close(getattr(b, part).state_dict()[name], value, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"loss": "wgan-gp"}, {"r1_gamma": 1.0, "r1_every": 1}])
-def test_compiled_blocks_train_the_same_weights(options):
-    """Penalties differentiate twice, which compiled code cannot: they must find their eager way."""
+@pytest.mark.parametrize(("options", "compiled_penalty"), [
+    ({"r1_gamma": 1.0}, False), ({"loss": "wgan-gp"}, True), ({"r1_gamma": 1.0, "r1_every": 1}, True),
+    ({"model": dataclasses.replace(MODEL, name="pggan"), "grow_kimg": 0.0001}, True),
+    ({"model": dataclasses.replace(MODEL, name="stylegan"), "grow_kimg": 0.0001}, True),
+    ({"model": dataclasses.replace(MODEL, name="stylegan"), "grow_kimg": 1.0}, False),
+])  # fmt: skip
+def test_compiled_blocks_train_the_same_weights(options, compiled_penalty):
+    """Penalties differentiate twice, which compiled code cannot: they find their eager way, or one of their own."""
     (plain, plain_terms), (fast, fast_terms) = run(**options), run(aot_eager, **options)
+    assert hasattr(fast.discriminator, "compiled_gradients") == compiled_penalty
     assert_equal_weights(plain, fast)
     assert plain_terms.keys() == fast_terms.keys() and all(float(term) == float(term) for term in fast_terms.values())
 
@@ -55,6 +61,33 @@ def test_inductor_computes_a_block():
     compiled = copy.deepcopy(block)
     compiled.compile(dynamic=False)
     torch.testing.assert_close(compiled(x), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan"])
+def test_inductor_computes_a_penalty_and_its_gradients(name):
+    discriminator = build_discriminator(name, 16, widths=(8, 8, 8))
+    images = discriminator.real_views(torch.randn(4, 1, 16, 16))
+    found = []
+    for _ in range(2):
+        penalty = gradient_penalty(discriminator, images)
+        penalty.backward()
+        found.append([penalty.detach(), *(p.grad for p in discriminator.parameters() if p.grad is not None)])
+        discriminator.zero_grad(set_to_none=True)
+        fast.compile_penalty(discriminator)
+    for plain, compiled in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_where_compiling_the_penalty_fails_it_stays_eager(monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("no such operation")
+
+    plain = run(loss="wgan-gp")[0]
+    monkeypatch.setattr(fast.torch.func, "grad", broken)
+    after = run(aot_eager, loss="wgan-gp")[0]
+    assert_equal_weights(plain, after)
+    assert not hasattr(after.discriminator, "compiled_gradients")
+    assert "compiling the penalty failed" in capsys.readouterr().err
 
 
 class PlainStep(Step):
