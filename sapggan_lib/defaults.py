@@ -8,7 +8,7 @@ from sapggan_lib.config import TrainConfig
 from sapggan_lib.errors import SapgganError
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "sapggan": {"loss": "ra-hinge", "betas": (0.0, 0.99), "r1_gamma": 1.0},
+    "sapggan": {"loss": "ra-hinge", "lr": 3e-3, "betas": (0.0, 0.99), "r1_gamma": 1.0},     # lr: Karnewar 2020
     "pggan": {"loss": "wgan-gp", "betas": (0.0, 0.99), "r1_gamma": 0.0,
               "stddev_group": 16},                                                        # Karras 2017
     "stylegan": {"loss": "minmax", "lr": 1e-3, "betas": (0.0, 0.99), "r1_gamma": 10.0,
@@ -29,7 +29,7 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
         r1_gamma = config.r1_gamma
     choices = {"r1_every": 16, "stddev_group": 4} | defaults | {  # R1 is lazy as in Karras 2020
         "loss": loss,
-        "lr": defaults.get("lr", 1e-3 if loss == "wgan-gp" else 2e-3),
+        "lr": min(defaults.get("lr", 2e-3), 1e-3 if loss == "wgan-gp" else math.inf),
         "r1_gamma": r1_gamma,
         "r2_gamma": r1_gamma if loss == "relativistic-pairing" else 0.0,  # as R3GAN, which cannot do without
         "grow_kimg": config.kimg / 20,

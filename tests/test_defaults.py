@@ -22,6 +22,14 @@ def test_what_keeps_the_discriminator_smooth_depends_on_the_loss(options, r1, r2
     assert (config.r1_gamma, config.r2_gamma, config.r1_every) == (r1, r2, 16)
 
 
+@pytest.mark.parametrize(("name", "loss", "lr"), [
+    ("sapggan", None, 3e-3), ("sapggan", "wgan-gp", 1e-3), ("pggan", None, 1e-3), ("pggan", "hinge", 2e-3),
+    ("stylegan", None, 1e-3), ("dcgan", None, 2e-4), ("dcgan", "wgan-gp", 2e-4),
+])  # fmt: skip
+def test_the_learning_rate_is_the_models_but_wgan_gp_takes_a_small_one(name, loss, lr):
+    assert resolve(TrainConfig(ModelConfig(name), loss=loss)).lr == lr
+
+
 def test_stylegan_is_penalised_at_every_step():
     config = resolve(TrainConfig(ModelConfig("stylegan")))
     assert (config.loss, config.r1_gamma, config.r1_every) == ("minmax", 10.0, 1)
