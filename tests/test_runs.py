@@ -95,7 +95,7 @@ def test_progress_lines_of_a_log_are_shown_once_whole_and_again_when_it_starts_a
 
 
 @pytest.mark.parametrize("name", [
-    "reference/x", "..", ".", "", "/tmp/x", "a\\b", "~", ".hidden", "-v", "ends.", "ends ", "new\nline", "c:", "nul\0"
+    "reference/x", "..", ".", "", "/top/x", "a\\b", "~", ".hidden", "-v", "ends.", "ends ", "new\nline", "c:", "nul\0"
 ])  # fmt: skip
 def test_a_run_has_one_plain_name(tmp_path, name):
     with pytest.raises(SapgganError, match="is no name for a run: give one plain name"):
