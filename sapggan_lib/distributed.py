@@ -6,6 +6,7 @@ differentiates twice. As in StyleGAN3, gradients are averaged after the backward
 
 import contextlib
 import datetime
+import importlib
 import os
 from collections.abc import Iterator
 
@@ -20,6 +21,8 @@ def processes(device: torch.device) -> Iterator[None]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
         yield
         return
+    # first imported while a group lives, as compiling does, its default arguments would keep the group and its threads
+    importlib.import_module("torch.distributed.nn.functional")
     patience = datetime.timedelta(hours=2)  # the others wait while the first computes a snapshot
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=patience)
     try:
