@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
     "no-se": {"model": {"attention": "none"}},
     "betas-.9": {"betas": [0.0, 0.9]},
     "lr-.001": {"lr": 0.001},
-    "lr-.003": {"lr": 0.003},
+    "lr-.002": {"lr": 0.002},
     "lr-.004": {"lr": 0.004},
     "batch-4": {"batch": 4},
     "batch-16": {"batch": 16},
@@ -43,11 +43,11 @@ VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
     "pairing": {"loss": "relativistic-pairing", "r2_gamma": 1.0},
     "minmax": {"loss": "minmax"},
     "hinge": {"loss": "hinge"},
+    "wide": {"model": {"widths": [128, 128, 64, 32]}},
     "crop": {"augment": ["crop"]},
     "translation": {"augment": ["translation"]},
 }
-# The base that all were compared with; lr .003, which won, is the default since.
-BASE = {"loss": "ra-hinge", "lr": 0.002, "betas": [0.0, 0.99], "r1_gamma": 1.0, "ema_half_life": 2.0}
+BASE = {"loss": "ra-hinge", "lr": 0.003, "betas": [0.0, 0.99], "r1_gamma": 1.0, "ema_half_life": 2.0}
 
 
 def build_parser() -> argparse.ArgumentParser:
