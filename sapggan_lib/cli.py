@@ -38,6 +38,8 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return "interrupted; the same command goes on where it stopped"
+    if isinstance(error, ImportError):
+        return f"a package is missing or broken ({error}); `sapggan doctor` tells which and how to mend it"
     return f"unexpected {type(error).__name__}: {error}; `sapggan --debug ...` shows where, please report it"
 
 

