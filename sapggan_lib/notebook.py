@@ -11,7 +11,7 @@ import platform
 import random
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,13 +136,14 @@ def start(name: str, variables: dict[str, Any]) -> Notebook:
     """Begin notebook `name`: check its parameters, seed everything, set the figure style.
 
     `variables` is the notebook's `globals()`, from which the values of its `parameters` cell are taken. Where a run
-    wrote `private:data` and the like, for paths, they get the real one.
+    wrote `private:data` and the like, for paths, they get the real one. A name that papermill was given (`-p epoch 3`)
+    and that the cell does not have is refused: papermill itself would run on with the defaults.
     Uses the parameters `run_dir` (below the project, or absolute; empty: `papermill_runs/interactive`) and `seed`.
     """
     from sapggan_lib import figures  # not at the top: a run that only looks for changes need not wait for matplotlib
 
     path = NOTEBOOKS / f"{name}.ipynb"
-    known = {field.name for field in dataclasses.fields(parameter_class(path))}
+    known = {field.name for field in dataclasses.fields(parameter_class(path))} | _injected(variables.get("In", []))
     shown = resolve_parameters(path, {key: variables[key] for key in known if key in variables}, name)
     parameters = reveal(shown, name)
     variables.update({key: value for key, value in parameters.items() if value != shown[key]})
@@ -158,6 +159,12 @@ def start(name: str, variables: dict[str, Any]) -> Notebook:
         work = (private_folder(folder) if parameters.get("publishable") else folder) / "work"
     hider = Hider(parameters, folder, Path(work).parent, strict=bool(parameters.get("publishable")))
     return Notebook(name, folder, Path(work), parameters, hider)
+
+
+def _injected(cells: Sequence[str]) -> set[str]:
+    """What papermill's own cell assigns, among the cells that the kernel ran so far."""
+    lines = [line for cell in cells if cell.startswith("# Parameters\n") for line in ast.parse(cell).body]
+    return {line.targets[0].id for line in lines if isinstance(line, ast.Assign)}  # type: ignore[attr-defined]
 
 
 def source_folder(nb: Notebook) -> Path:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from papermill import PapermillExecutionError, execute_notebook
 
 from sapggan_lib import notebook, places
 from sapggan_lib.errors import SapgganError
@@ -40,6 +41,14 @@ def test_starting_seeds_every_generator(begin):
         return random.random(), np.random.rand(), float(torch.rand(()))  # noqa: NPY002
 
     assert draw() == draw()
+
+
+def test_papermill_alone_refuses_an_unknown_parameter_with_the_near_match(tmp_path):
+    with pytest.raises(PapermillExecutionError, match='unknown key "epoch"; did you mean "epochs"'):
+        execute_notebook(
+            notebook.NOTEBOOKS / "04_model_comparison.ipynb", tmp_path / "out.ipynb", {"epoch": 3, "seed": 1},
+            progress_bar=False, cwd=tmp_path,
+        )
 
 
 def test_starting_refuses_a_parameter_changed_to_another_type(begin):
