@@ -142,10 +142,9 @@ def plot_gates(ax: Axes, gates: Mapping[int, np.ndarray]) -> Axes:
     for place, values in enumerate(gates.values()):
         means = values.mean(0)
         ax.plot(place + random.uniform(-0.3, 0.3, len(means)), means, ".", color=PALETTE[0], alpha=0.6)
-    ax.axhline(1.0, color="0.4", linestyle=":", label="1: an untrained gate, which changes nothing")
+    ax.axhline(1.0, color="0.4", linestyle=":")  # an untrained gate
     ax.set_xticks(range(len(gates)), [f"{resolution}" for resolution in gates])
     ax.set(xlabel="resolution of the block", ylabel="gate (1 keeps a map, 0 drops it)", ylim=(0, 2))
-    ax.legend()
     return ax
 
 
