@@ -1,7 +1,7 @@
 """What keeps SAPGGAN alive: trainings on real radiographs that differ in one thing, by their Fréchet distance.
 
     python -m benchmarks.recipe FOLDER_OF_IMAGES ... --out OUT [--side 32] [--kimg 40] [--seeds 0 1 2] \\
-        [--variants r1-1 r1-10 ...] [--widths 64 64 64 32] [--batch 8] [--minutes 20]
+        [--variants r1-.1 r1-10 ...] [--widths 64 64 64 32] [--batch 8] [--minutes 20]
 
 Run it again with the same arguments to go on after an interruption; it prints all that `OUT` holds. The distance is FD
 (EfficientNet-Lite0) of `--samples` samples of the averaged generator against a quarter of the images; `spread` is the
