@@ -36,7 +36,7 @@ from benchmarks.gpu_data import Budget, OutOfTime, Results, check_limits, markdo
 from benchmarks.gpu_runs import Bench, Run, export, sheet, train_run
 from benchmarks.gpu_score import score_generator
 from benchmarks.train_speed import measure
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.training import choose_device
 
 AGAIN = 3                                            # exit status: call again
@@ -64,7 +64,7 @@ def speed(options: argparse.Namespace, budget: Budget, results: Results) -> None
                 results.add(facts | line | {"command": command(options), "torch": torch.__version__})
     if device.type == "cuda" and importlib.util.find_spec("pytest") and not results.find(step="tests", device=name):
         budget.need(60)
-        call = [sys.executable, "-m", "pytest", "-q", "tests/test_fast.py"]
+        call = [sys.executable, "-m", "pytest", "-q", "tests/training/test_accelerate.py"]
         try:
             status = subprocess.run(call, check=False, timeout=budget.left()).returncode
         except subprocess.TimeoutExpired:

@@ -18,9 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sapggan_lib.config import PreprocessConfig
-from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import sha256_file, write_text
+from sapggan_lib.base.config import PreprocessConfig
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import sha256_file, write_text
 from sapggan_lib.store import Store, open_store, read_manifest, write_manifest, write_store
 
 MIB = 2**20
@@ -35,7 +35,7 @@ def pack(sources: list[Path], out: Path, size: int, quality: int = 90) -> str:
     A source is a folder of DICOM, or of images with one CSV that tells their views. Images are brought to `size` by
     area averaging, without CLAHE and crop, as JPEG. Returns a line for people; `SapgganError` beyond `CARRY`.
     """
-    from sapggan_lib.preprocess import preprocess  # needs more than the machine with the GPU has
+    from sapggan_lib.preprocessing import preprocess  # needs more than the machine with the GPU has
 
     rows: list[dict[str, Any]] = []
     out.mkdir(parents=True, exist_ok=True)

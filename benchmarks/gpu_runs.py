@@ -15,24 +15,19 @@ import torch
 from torch import nn
 
 from benchmarks.gpu_data import Budget, OutOfTime, Results, unpack
-from sapggan_lib.batches import shrink
-from sapggan_lib.checkpoint import CHECKPOINT
-from sapggan_lib.config import ModelConfig, TrainConfig
-from sapggan_lib.defaults import resolve
+from sapggan_lib.base.config import ModelConfig, TrainConfig
+from sapggan_lib.base.images import write_png
 from sapggan_lib.evaluation import (
     Extractor,
     Features,
     build_extractor,
     extract_features,
     frechet_distance,
+    jackknife,
     kernel_distance,
 )
-from sapggan_lib.evaluation.scores import jackknife
-from sapggan_lib.image_files import write_png
-from sapggan_lib.models import default_widths, generate, load_generator, save_generator
-from sapggan_lib.models.files import WEIGHTS
-from sapggan_lib.record import read_log
-from sapggan_lib.training import train
+from sapggan_lib.models import WEIGHTS, default_widths, generate, load_generator, save_generator
+from sapggan_lib.training import CHECKPOINT, read_log, resolve, shrink, train
 
 ENDLESS = 1e6                        # kimg: the seconds end a training
 REHEARSAL, STAGE, LOG = 32, 8, 16    # batches: at full size, for each stage of a growing model, between log lines

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu_runs import Bench
-from sapggan_lib.evaluation import Interval, evaluate, extract_features, frechet_distance
-from sapggan_lib.evaluation.coverage import nearest_neighbours
-from sapggan_lib.files import sha256_file, write_text
+from sapggan_lib.base.files import sha256_file, write_text
+from sapggan_lib.evaluation import Interval, evaluate, extract_features, frechet_distance, nearest_neighbours
 from sapggan_lib.models import generate, load_generator
 
 SOURCES = {

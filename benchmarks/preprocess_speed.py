@@ -17,10 +17,9 @@ import pydicom
 from PIL import Image
 from skimage.exposure import equalize_adapthist
 
-from sapggan_lib.config import PreprocessConfig
-from sapggan_lib.phantom import Shot, phantom_dataset
-from sapggan_lib.preprocess import preprocess, process_item
-from sapggan_lib.shards import Item
+from sapggan_lib.base.config import PreprocessConfig
+from sapggan_lib.phantoms import Shot, phantom_dataset
+from sapggan_lib.preprocessing import Item, preprocess, process_item
 
 
 def plain_script(path: Path) -> Image.Image:

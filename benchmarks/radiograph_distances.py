@@ -12,10 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from sapggan_lib.config import PreprocessConfig
+from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.evaluation import build_extractor, evaluate, extract_features
-from sapggan_lib.phantom import write_phantoms
-from sapggan_lib.preprocess import preprocess
+from sapggan_lib.phantoms import write_phantoms
+from sapggan_lib.preprocessing import preprocess
 from sapggan_lib.store import open_store
 
 VIEWS = ("PA", "AP")

@@ -18,13 +18,10 @@ import cv2
 import numpy as np
 from torch import nn
 
-from sapggan_lib.checkpoint import CHECKPOINT
-from sapggan_lib.config import ModelConfig, TrainConfig, from_mapping, to_mapping
-from sapggan_lib.diagnostics import spread
+from sapggan_lib.base.config import ModelConfig, TrainConfig, from_mapping, to_mapping
 from sapggan_lib.evaluation import FrechetCallback, build_extractor, extract_features
 from sapggan_lib.models import generate, load_generator
-from sapggan_lib.record import read_log
-from sapggan_lib.training import train
+from sapggan_lib.training import CHECKPOINT, read_log, spread, train
 
 VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
     "base": {},

@@ -17,14 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sapggan_lib.checkpoint import State
-from sapggan_lib.config import ModelConfig, TrainConfig
-from sapggan_lib.defaults import resolve
-from sapggan_lib.fast import FastStep, choose_fast_paths
+from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
 from sapggan_lib.models import default_widths
-from sapggan_lib.step import Step
-from sapggan_lib.training import build, choose_device
+from sapggan_lib.training import FastStep, State, Step, build, choose_device, choose_fast_paths, resolve
 
 WARM_UP = 6                                          # steps at least: a CUDA graph is recorded at the fifth
 TITLES = {"images_per_s": "fast", "r1_step": "R1 step", "warm_up": "warm-up s", "gigabytes": "GB"}

@@ -14,16 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from sapggan_lib import evaluation
-from sapggan_lib.checkpoint import CHECKPOINT
-from sapggan_lib.config import ModelConfig, TrainConfig, from_mapping, to_mapping
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.config import ModelConfig, TrainConfig, from_mapping, to_mapping
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import write_json
 from sapggan_lib.evaluation import Score
-from sapggan_lib.files import write_json
 from sapggan_lib.losses import LOSSES
 from sapggan_lib.models import generate
 from sapggan_lib.notebook import Notebook
 from sapggan_lib.store import Store
-from sapggan_lib.training import train
+from sapggan_lib.training import CHECKPOINT, train
 
 
 def split_images(store: Store, held_out: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +39,7 @@ def colour_images(folder: Path | str, size: int, n: int) -> np.ndarray:
     """
     import cv2
 
-    from sapggan_lib.image_files import read_image
+    from sapggan_lib.base.images import read_image
 
     files = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
     images: list[np.ndarray] = []

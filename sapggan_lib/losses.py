@@ -11,8 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sapggan_lib.distributed import global_mean
-from sapggan_lib.models.layers import full_precision
+from sapggan_lib.tensors import full_precision, global_mean
 
 GP_WEIGHT = 10.0  # WGAN-GP's lambda
 DRIFT = 1e-3      # PGGAN's pull of real logits towards 0, which WGAN-GP leaves free

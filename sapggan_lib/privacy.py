@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import atomic_path, readable
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import atomic_path, readable
 from sapggan_lib.store import read_manifest
 
 KEY_VARIABLE = "SAPGGAN_PATIENT_KEY"   # a file; where it is unset, the key is in the user's configuration folder

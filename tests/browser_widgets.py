@@ -15,9 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from sapggan_lib.notebook import INTERACTIVE, NOTEBOOKS
-from sapggan_lib.places import ROOT, record_path
-from sapggan_lib.progress import HEADLESS_VARIABLE
+from sapggan_lib.base.progress import HEADLESS_VARIABLE
+from sapggan_lib.notebook.places import ROOT, record_path
+from sapggan_lib.notebook.workspace import INTERACTIVE, NOTEBOOKS
 
 RUN = INTERACTIVE / "browser"
 SETTINGS = {

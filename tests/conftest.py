@@ -45,7 +45,7 @@ def _random_state() -> None:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of 100 phantoms, 64 pixels high."""
-    from sapggan_lib.phantom import write_phantoms
+    from sapggan_lib.phantoms.files import write_phantoms
 
     folder = tmp_path_factory.mktemp("phantoms") / "dicom"
     write_phantoms(folder, n=100, size=64, workers=1)

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from pydicom import uid
 
-from sapggan_lib.config import PreprocessConfig
-from sapggan_lib.phantom import Shot, phantom_dataset, phantom_image
-from sapggan_lib.shards import Guard, Item
+from sapggan_lib.base.config import PreprocessConfig
+from sapggan_lib.phantoms.files import Shot, phantom_dataset, phantom_image
+from sapggan_lib.preprocessing.shards import Guard, Item
 
 CONFIG = PreprocessConfig(size=32, unknown_view="keep")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dicom"

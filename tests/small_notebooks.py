@@ -7,7 +7,9 @@ from pathlib import Path
 
 import nbformat
 
-from sapggan_lib import notebook, plan
+from sapggan_lib.base.files import ROOT
+from sapggan_lib.notebook import workspace
+from sapggan_lib.runs import jobs
 
 PARAMETERS = 'run_dir: str = ""\nseed: int = 0\nepochs: list[int] = [10, 50]\nkimg: float = 1.0'
 
@@ -26,16 +28,16 @@ def write_notebook(path: Path, cells: list[str], parameters: str = PARAMETERS, n
 def start_code(folder: Path, name: str) -> str:
     """The first cell of a test notebook: begin, with `folder` in place of the project's notebooks."""
     return (
-        "from pathlib import Path\nfrom sapggan_lib import notebook\n"
-        f"notebook.NOTEBOOKS = Path({str(folder)!r})\nnb = notebook.start({name!r}, globals())"
+        "from pathlib import Path\nfrom sapggan_lib.notebook import workspace\n"
+        f"workspace.NOTEBOOKS = Path({str(folder)!r})\nnb = workspace.start({name!r}, globals())"
     )
 
 
 def make_project(root: Path, monkeypatch, profile: str = "all: {seed: 3}\n") -> Path:
     """Point the library at `root`/notebooks and `root`/papermill_runs; returns the notebooks folder."""
-    monkeypatch.setattr(plan, "NOTEBOOKS", root / "notebooks")
-    monkeypatch.setattr(notebook, "NOTEBOOKS", root / "notebooks")
-    monkeypatch.setattr(plan, "RUNS", root / "papermill_runs")
+    monkeypatch.setattr(jobs, "NOTEBOOKS", root / "notebooks")
+    monkeypatch.setattr(workspace, "NOTEBOOKS", root / "notebooks")
+    monkeypatch.setattr(jobs, "RUNS", root / "papermill_runs")
     (root / "papermill_runs" / "profiles").mkdir(parents=True)
     (root / "papermill_runs" / "profiles" / "smoke.yml").write_text(profile)
     return root / "notebooks"
@@ -47,17 +49,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from sapggan_lib import cli, notebook, plan
+from sapggan_lib import cli, notebook
+from sapggan_lib.notebook import workspace
+from sapggan_lib.runs import jobs
 root = Path(sys.argv[1])
-plan.NOTEBOOKS = notebook.NOTEBOOKS = root / "notebooks"
-plan.RUNS = notebook.RUNS = root / "papermill_runs"
+jobs.NOTEBOOKS = workspace.NOTEBOOKS = root / "notebooks"
+jobs.RUNS = notebook.RUNS = root / "papermill_runs"
 sys.exit(cli.main(sys.argv[2:]))
 """
 
 
 def start_command(root: Path, *arguments: str) -> subprocess.Popen:
     """The `sapggan` command in its own process, on the project below `root`."""
-    return subprocess.Popen([sys.executable, "-c", COMMAND, str(root), *arguments], cwd=notebook.ROOT,
+    return subprocess.Popen([sys.executable, "-c", COMMAND, str(root), *arguments], cwd=ROOT,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

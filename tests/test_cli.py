@@ -1,7 +1,8 @@
 import pytest
 
-from sapggan_lib import cli, commands
-from sapggan_lib.errors import SapgganError
+from sapggan_lib import cli
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.cli import commands
 
 
 def run(capsys, *arguments):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sapggan_lib import evaluation, experiments
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features
 from sapggan_lib.models import generate, load_generator
 

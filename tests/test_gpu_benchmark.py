@@ -15,10 +15,11 @@ import pytest
 from packaging.requirements import Requirement
 
 from benchmarks import gpu, gpu_data, gpu_runs, train_speed
-from sapggan_lib import privacy, record
-from sapggan_lib.errors import SapgganError
+from sapggan_lib import privacy
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features
-from sapggan_lib.store import open_store
+from sapggan_lib.store.store import open_store
+from sapggan_lib.training import log as record
 from tests.conftest import ROOT
 
 BARE = ("torch", "numpy", "opencv-python", "pillow")     # what a machine with a GPU has

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from sapggan_lib.notebook import NOTEBOOKS, parameter_class
+from sapggan_lib.notebook.workspace import NOTEBOOKS, parameter_class
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 

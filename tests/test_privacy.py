@@ -16,14 +16,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from sapggan_lib import privacy
+from sapggan_lib.base.config import PreprocessConfig
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.cli import main
-from sapggan_lib.config import PreprocessConfig
-from sapggan_lib.errors import SapgganError
-from sapggan_lib.phantom import Shot, phantom_dataset
-from sapggan_lib.plan import plan
-from sapggan_lib.preprocess import preprocess
-from sapggan_lib.runs import run
-from sapggan_lib.store import read_manifest, write_store
+from sapggan_lib.phantoms.files import Shot, phantom_dataset
+from sapggan_lib.preprocessing.pipeline import preprocess
+from sapggan_lib.runs.jobs import plan
+from sapggan_lib.runs.runner import run
+from sapggan_lib.store.store import read_manifest, write_store
 
 NAMES = [
     "김^철수", "山田^太郎", "Müller^Jürgen", "FISCHER^KARL", "Иванов^Пётр", "Nguyễn^Thị Ánh", "janedoe", "O'Brien^Séan",

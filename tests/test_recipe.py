@@ -5,8 +5,8 @@ import json
 import pytest
 
 from benchmarks import recipe
-from sapggan_lib.config import to_mapping
-from sapggan_lib.defaults import resolve
+from sapggan_lib.base.config import to_mapping
+from sapggan_lib.training.defaults import resolve
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from sapggan_lib import runs
-from sapggan_lib.places import ROOT
-from sapggan_lib.plan import plan
-from sapggan_lib.runs import run
+from sapggan_lib.base.files import ROOT
+from sapggan_lib.runs import runner as runs
+from sapggan_lib.runs.jobs import plan
+from sapggan_lib.runs.runner import run
 
 QUICKER = {"n_phantom": 120, "03.seeds": 1, "03.losses": ["hinge", "ra-hinge"], "05.samples": 64}
 

@@ -9,11 +9,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from sapggan_lib.config import near_match
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError, near_match
+from sapggan_lib.base.files import atomic_path
+from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.evaluation import networks
-from sapggan_lib.files import atomic_path
-from sapggan_lib.progress import progress_bar
 
 RESIZE = "PIL bicubic, antialiased, not quantised (clean-fid)"
 EXTRACTORS = ("efficientnet-lite0", "inception", "densenet-xrv")
@@ -132,7 +131,7 @@ def load_images(source: Path | str, n: int | None = None, seed: int = 0) -> np.n
         return models.generate(models.load_generator(path), n or CHECKPOINT_IMAGES, seed=seed)
     if path.is_file():
         raise SapgganError(f"{path}: not a checkpoint (.safetensors); give one, a store or a folder of images")
-    from sapggan_lib import store
+    from sapggan_lib.store import store
 
     is_store = (path / "store.json").exists()
     images = store.open_store(path).images if is_store else store.read_image_folder(path)[0]

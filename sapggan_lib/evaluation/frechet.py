@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 
 
 def frechet_distance(real_features: np.ndarray, fake_features: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 
 
 def kernel_distance(

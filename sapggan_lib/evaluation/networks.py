@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import sha256_file
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import sha256_file
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"

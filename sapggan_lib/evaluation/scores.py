@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation.coverage import coverage_of_distances, coverage_scores, distances
 from sapggan_lib.evaluation.features import Features
 from sapggan_lib.evaluation.frechet import frechet_distance

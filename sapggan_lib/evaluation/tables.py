@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from sapggan_lib import paper
-from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import write_text
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import write_text
+from sapggan_lib.evaluation import paper
 
 if TYPE_CHECKING:
     import pandas as pd

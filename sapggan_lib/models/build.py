@@ -5,8 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from sapggan_lib.config import near_match
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.models import dcgan, pggan, sapggan, stylegan
 
 MODELS: dict[str, Any] = {"sapggan": sapggan, "pggan": pggan, "stylegan": stylegan, "dcgan": dcgan}

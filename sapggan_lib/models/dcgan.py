@@ -6,8 +6,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.distributed import global_mean, rank_and_world
 from sapggan_lib.models.layers import leaky
+from sapggan_lib.tensors import global_mean, rank_and_world
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sapggan_lib.config import ModelConfig, from_mapping, to_mapping
-from sapggan_lib.errors import SapgganError
-from sapggan_lib.files import write_json
+from sapggan_lib.base.config import ModelConfig, from_mapping, to_mapping
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import write_json
 from sapggan_lib.models.build import build_generator
 from sapggan_lib.models.weights import read_weights, write_weights
 

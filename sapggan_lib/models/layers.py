@@ -6,17 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sapggan_lib.tensors import full_precision
+
 SLOPE = 0.2  # of every leaky ReLU, as in PGGAN
 
 
 def leaky(x: Tensor) -> Tensor:
     """Leaky ReLU with PGGAN's slope, in place: for the result of a layer that does not need it again."""
     return F.leaky_relu(x, SLOPE, inplace=True)
-
-
-def full_precision(device: torch.device) -> torch.autocast:
-    """A context without autocast, for what bf16 is too coarse for: logits, penalties, grids."""
-    return torch.autocast("cuda" if device.type == "cuda" else "cpu", enabled=False)  # autocast knows no "meta"
 
 
 def pixel_norm(x: Tensor) -> Tensor:

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sapggan_lib.distributed import global_mean, randn
 from sapggan_lib.models import pggan
 from sapggan_lib.models.growing import Growing, double
 from sapggan_lib.models.layers import Conv, Linear, ToImage, instance_norm, leaky, pixel_norm
+from sapggan_lib.tensors import global_mean, randn
 
 MAPPING_LAYERS = 8
 MAPPING_LR = 0.01    # learning rate of the mapping network, relative to the rest

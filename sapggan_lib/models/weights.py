@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sapggan_lib.files import atomic_path
+from sapggan_lib.base.files import atomic_path
 
 TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as reference
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import diversity, ms_ssim, nearest_neighbours
 
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from sapggan_lib.config import ModelConfig, TrainConfig
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.config import ModelConfig, TrainConfig
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features, FrechetCallback, build_extractor, extract_features
 from sapggan_lib.training import load_generator, train
 

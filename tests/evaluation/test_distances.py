@@ -10,7 +10,7 @@ from torch import nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import coverage_scores, frechet_distance, kernel_distance
 
 

@@ -8,13 +8,13 @@ import torch
 from cleanfid import fid, resize
 from torch import nn
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features, build_extractor, evaluate, extract_features, frechet_distance, load_images
 from sapggan_lib.evaluation import networks as networks_module
 from sapggan_lib.evaluation.features import resize_clean
 from sapggan_lib.evaluation.networks import find_inception
 from sapggan_lib.models import build_generator, generate, save_generator
-from sapggan_lib.store import write_store
+from sapggan_lib.store.store import write_store
 
 
 @pytest.fixture(scope="module")

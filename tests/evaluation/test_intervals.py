@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features, evaluate, frechet_distance, frechet_infinity
 
 D = 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features, evaluate, scores
 
 PROVENANCE = {

@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Score, attention_ablation, loss_ablation, table1
 
 SCORES = [

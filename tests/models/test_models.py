@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sapggan_lib.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator, save_generator
 from sapggan_lib.models.files import sample
 from sapggan_lib.models.growing import stage_at

@@ -1,0 +1,139 @@
+"""Configurations as frozen dataclasses, built from mappings so that a typing error never passes unseen."""
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from sapggan_lib.base.errors import SapgganError, near_match
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """The paper's preprocessing; defaults are ours where the paper is silent (clip limit, tiles)."""
+
+    size: int = 512                                       # side of the stored images, in pixels
+    crop: float = 0.05                                    # share of height and width that the random crop removes
+    clip_limit: float = 2.0                               # CLAHE: times the uniform histogram's height; 0 turns it off
+    tiles: int = 8                                        # CLAHE: tiles per side
+    channels: Literal[1, 3] = 1                           # 3: gray duplicated, as in the paper
+    format: Literal["npy", "pickle"] = "npy"              # pickle: as in the paper
+    unknown_view: Literal["drop", "keep"] = "drop"        # files whose header does not tell the view
+    burned_in: Literal["drop", "keep"] = "drop"           # files that say that text is burned into their pixels
+    keep_paths: bool = False                              # the manifest names files, not keyed hashes of their paths
+    seed: int = 0                                         # of the random crop, with each image's own pixels
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What `models.build_generator` and `models.build_discriminator` need."""
+
+    name: Literal["sapggan", "pggan", "stylegan", "dcgan"] = "sapggan"
+    resolution: int = 512                                 # power of two, 16 to 1024
+    channels: Literal[1, 3] = 1
+    latent: int = 512
+    widths: tuple[int, ...] | None = None                 # feature maps at 4x4, 8x8, ...; None: the reference plan
+    attention: Literal["se", "sagan", "none"] = "se"      # sapggan only, as are the next two
+    se_ratio: int = 16                                    # maps / hidden units of squeeze-and-excitation
+    se_place: Literal["between", "end"] = "between"       # a block's two convolutions, or after them
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. None stands for the model's default: see `sapggan_lib.defaults`."""
+
+    model: ModelConfig = ModelConfig()
+    loss: Literal[
+        "minmax", "minmax-saturating", "wgan-gp", "hinge", "ra-hinge", "ra-hinge-half", "relativistic-pairing"
+    ] | None = None
+    kimg: float = 6000.0                                  # training length, thousands of real images shown
+    batch: int = 16                                       # over all processes
+    stddev_group: int | None = None                       # images of a minibatch stddev; at most the batch
+    seed: int = 0
+    lr: float | None = None                               # Adam, both networks
+    betas: tuple[float, ...] | None = None                # Adam
+    ema_half_life: float = 10.0                           # kimg after which a weight counts half in the average
+    ema_rampup: float = 0.05                              # the half-life is at most this share of the images seen
+    r1_gamma: float | None = None                         # weight of R1 at real images; 0: none
+    r2_gamma: float | None = None                         # the same at generated images
+    r1_every: int | None = None                           # steps between R1 penalties, each weighted by this
+    grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
+    augment: tuple[Literal["translation", "brightness", "cutout", "crop"], ...] = ()  # what D sees of real and fake
+    log_kimg: float | None = None                         # between lines of log.jsonl; None: kimg / 200
+    sample_kimg: float | None = None                      # between sample sheets; None: kimg / 20
+    checkpoint_kimg: float | None = None                  # None: kimg / 20
+    snapshot_kimg: tuple[float, ...] = ()                 # when `on_snapshot` is called, beside the end
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["float32", "bfloat16"] | None = None  # of forward passes; None: the quicker one, as timed
+    compile: bool | None = None                           # None: on CUDA, and on a CPU for minutes of training
+    cuda_graphs: bool | None = None                       # None: on CUDA up to 128 pixels, where launches dominate
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
+    """Build the dataclass `cls` from `mapping`, refusing unknown keys and wrong types.
+
+    `where` names the source in errors (a file, a command-line option). Lists become tuples, whole numbers are
+    taken for floats, nested mappings become nested dataclasses. Raises `SapgganError` with the near match.
+    """
+    if not isinstance(mapping, Mapping):
+        raise SapgganError(f"{where}: expected a mapping of {cls.__name__} keys, got {type(mapping).__name__}")
+    hints = typing.get_type_hints(cls)
+    for key in mapping:
+        if key not in hints:
+            raise SapgganError(f'{where}: unknown key "{key}"; {near_match(str(key), hints)}')
+    values = {key: _convert(value, hints[key], f'{where}: "{key}"') for key, value in mapping.items()}
+    return cls(**values)
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The inverse of `from_mapping`: plain values that JSON and YAML can hold."""
+    def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            return to_mapping(value)
+        return list(value) if isinstance(value, tuple) else value
+
+    return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def load_yaml(text: str) -> Any:
+    """Plain values from YAML. Unlike in YAML 1.1, `1e-4` and `1e16` are numbers, as JSON and Python write them."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    return yaml.load(text, Loader)
+
+
+def _convert(value: Any, kind: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return value if isinstance(value, kind) else from_mapping(kind, value, where)  # type: ignore[arg-type]
+    if origin is Literal:
+        for choice in arguments:
+            if value == choice and type(value) is type(choice):
+                return value
+        choices = [str(choice) for choice in arguments]
+        close = near_match(str(value), choices)
+        hint = f"; {close}" if close.startswith("did you mean") else ""
+        raise SapgganError(f"{where} must be one of {', '.join(choices)}, not {value!r}{hint}")
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), where)
+    if origin in (tuple, list):
+        if not isinstance(value, (list, tuple)):
+            raise SapgganError(f"{where} must be a list, not {value!r}")
+        return origin(_convert(item, arguments[0], where) for item in value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise SapgganError(f"{where} must be {kind.__name__}, not {type(value).__name__} {value!r}")
+    return value

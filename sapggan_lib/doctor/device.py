@@ -1,0 +1,297 @@
+"""Every fast path of a device against the plain step, on small networks: what `sapggan doctor --device` prints.
+
+Wrong numbers are an error. A path that is slower here, or cannot be had, is none: training leaves it out by itself.
+"""
+
+import contextlib
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sapggan_lib.base.config import ModelConfig, TrainConfig
+from sapggan_lib.doctor.installation import Check
+from sapggan_lib.losses import gradient_penalty, wgan_penalty
+from sapggan_lib.training import (
+    Batches,
+    FastStep,
+    Step,
+    build,
+    choose_device,
+    choose_fast_paths,
+    compile_blocks,
+    compile_penalty,
+    eager_blocks,
+    first_line,
+    read_checkpoint,
+    resolve,
+    restore,
+    same_run,
+    save_checkpoint,
+)
+
+SAPGGAN = ModelConfig("sapggan", 16, latent=16, widths=(16, 16, 16))
+STYLEGAN = ModelConfig("stylegan", 16, latent=16, widths=(16, 16, 16))
+CPU = torch.device("cpu")
+BATCH = 8
+TOLERANCE = 0.01  # relative, of float32 summed in another order, over some steps
+COARSE = 0.4      # of a step in bfloat16, whose rounding turns a gradient by about a fifth
+LONG_RUN = TrainConfig(SAPGGAN, kimg=1e7)
+TOO_SLOW = "float32 is faster here, or the GPU lacks bfloat16"
+
+
+def examine(device: torch.device | None = None, backend: str = "inductor") -> Iterator[Check]:
+    """One line a path, as soon as it is known. Leaves the random state as it was."""
+    device = device or choose_device("auto")
+    paths: list[tuple[str, Callable[..., Check], tuple[Any, ...], str]] = [
+        ("bfloat16", bfloat16, (), "train with --set precision=float32"),
+        ("compiled blocks", compiled, (backend,), "train with --set compile=false"),
+        ("CUDA graph", graphed, (SAPGGAN, backend), "train with --set cuda_graphs=false"),
+        ("CUDA graph, growing", graphed, (STYLEGAN, backend), "train with --set cuda_graphs=false"),
+        ("gradient penalties", penalties, (backend,), "train with --set precision=float32 --set compile=false"),
+        ("resume", resume, (), "finish each training on the device where it began"),
+        ("data set on device", data, (), "train with --set device=cpu"),
+        ("training's choice", choice, (), "choose with --set precision=..., compile=..., cuda_graphs=..."),
+    ]
+    for name, path, arguments, fix in paths:
+        with torch.random.fork_rng(range(torch.cuda.device_count())), without_tf32():
+            try:
+                check = path(device, *arguments)
+            except Exception as error:  # whatever a kernel, a compiler or a driver raises
+                check = Check(name, "failed", first_line(error))
+        yield replace(check, name=name, fix=fix if check.state == "failed" else check.fix)
+
+
+def bfloat16(device: torch.device) -> Check:
+    """Forward passes under autocast: nearly float32's losses and updates, and no backward pass within it."""
+    worst = 0.0
+    for model in (STYLEGAN, SAPGGAN):
+        plain, half = Trial(device, model), Trial(device, model, precision="bfloat16")
+        within = half.autocast_in_backward()
+        worst = max(worst, difference(plain.run(1), half.run(1)))
+        if any(within):
+            return Check("", "failed", f"a backward pass of {model.name} ran within autocast")
+    chosen = choose_fast_paths(LONG_RUN, device)[0].precision == "bfloat16"
+    return verdict(worst, COARSE, speed(plain, half), [] if chosen else [TOO_SLOW])
+
+
+def compiled(device: torch.device, backend: str) -> Check:
+    """The last block of each network compiled, which takes seconds; training compiles all."""
+    plain, fast = Trial(device, SAPGGAN), Trial(device, SAPGGAN, backend, compile=True)
+    start = time.perf_counter()
+    with said() as lines:
+        numbers = fast.run(2)
+    seconds = time.perf_counter() - start
+    worst = difference(plain.run(2), numbers)
+    note = f"{seconds:.0f} s to compile one block of each network (training compiles all); {speed(plain, fast)}"
+    return verdict(worst, TOLERANCE, note, lines)
+
+
+def graphed(device: torch.device, model: ModelConfig, backend: str) -> Check:
+    """Steps recorded as a CUDA graph, of SAPGGAN with compiled blocks, of StyleGAN in the middle of a fade."""
+    if device.type != "cuda":
+        return Check("", "ok", "not on a CPU")
+    plain, fast = Trial(device, model), Trial(device, model, backend, compile=model is SAPGGAN, cuda_graphs=True)
+    with said() as lines:
+        numbers = fast.run(8)  # the first with a penalty, four to warm up, one recorded
+    worst = difference(plain.run(8), numbers)
+    return verdict(worst, TOLERANCE, speed(plain, fast), lines)
+
+
+def penalties(device: torch.device, backend: str) -> Check:
+    """WGAN-GP's and R1's gradients beside compiled blocks, within autocast, and compiled: float32's, and not zero.
+
+    Compiled at StyleGAN's first stage alone, which takes seconds.
+    """
+    trial = Trial(device, SAPGGAN)
+    state = trial.state
+    real = state.discriminator.real_views(trial.real(0))  # type: ignore[operator]
+    fake = [image.detach() for image in state.generator(trial.latents)]
+    stage = Trial(device, STYLEGAN).state.discriminator
+    stage.set_stage(0, 1.0)  # type: ignore[operator]
+
+    def numbers(network: nn.Module, images: list[Tensor], others: list[Tensor], autocast: bool) -> list[Tensor]:
+        epsilon = torch.linspace(0, 1, BATCH, device=device)
+        with torch.autocast(device.type, torch.bfloat16, autocast):
+            terms = [wgan_penalty(network, images, others, epsilon), gradient_penalty(network, images)]
+        weights = [weight for weight in network.parameters() if weight.ndim > 1]
+        return [flat(torch.autograd.grad(term, weights, allow_unused=True)) for term in terms]
+
+    lines: list[str] = []
+    expected = numbers(state.discriminator, real, fake, autocast=False)
+    compile_blocks(state.discriminator, backend)
+    found = numbers(state.discriminator, real, fake, autocast=True)
+    expected += numbers(stage, real[:1], fake[:1], autocast=False)
+    try:
+        compile_penalty(stage, backend)
+        found += numbers(stage, real[:1], fake[:1], autocast=True)
+    except Exception as error:
+        lines = [f"compiling the penalty failed ({first_line(error)})"]
+        found += expected[2:]
+    if not all(bool(gradient.any()) for gradient in (*expected, *found)):
+        return Check("", "failed", "a penalty's gradient is zero")
+    note = "in float32 whatever is around them, eager and compiled"
+    return verdict(difference(expected, found), TOLERANCE, note, lines)
+
+
+def resume(device: torch.device) -> Check:
+    """A checkpoint of the CPU goes on on the device, and the device's on the CPU, as if it had stayed there."""
+    stayed, back = Trial(CPU, SAPGGAN), Trial(CPU, SAPGGAN)
+    moved = Trial(device, SAPGGAN, cuda_graphs=device.type == "cuda")
+    for trial in (stayed, moved, back):
+        trial.state.generator.register_forward_pre_hook(lambda *_, latents=trial.latents: latents)
+    stayed.run(1)
+    carry(stayed, moved)
+    with said() as lines:
+        worst = max(difference(stayed.run(n), moved.run(n)) for n in (1, 6))  # the last one recorded, where graphs are
+    carry(moved, back)
+    worst = max(worst, difference(stayed.run(1), back.run(1)))
+    return verdict(worst, TOLERANCE, f"from the CPU to {device.type} and back", lines)
+
+
+def data(device: torch.device) -> Check:
+    """Images kept on the device and images read ahead: the same batches, over two epochs."""
+    images = np.random.default_rng(0).integers(0, 256, (44, 64, 64), np.uint8)
+    kept, read = (Batches(images, ModelConfig(resolution=64), BATCH, 0, device) for _ in range(2))
+    kept.resident, read.resident = torch.from_numpy(images).to(device), None
+    shown, seconds = [], []
+    with contextlib.closing(kept), contextlib.closing(read):
+        for batches in (kept, read):
+            start = time.perf_counter()
+            shown.append(torch.stack([batches(position).cpu() for position in range(0, 88, BATCH)]))
+            seconds.append(time.perf_counter() - start)
+    note = f"reading ahead takes {seconds[1] / seconds[0]:.1f} times as long"
+    return verdict(float((shown[0] - shown[1]).abs().max()), 0.0, note)
+
+
+def choice(device: torch.device) -> Check:
+    """What training chooses for a long run on this device, and why."""
+    return Check("", "ok", choose_fast_paths(LONG_RUN, device)[1])
+
+
+class Trial:
+    """A small training: the same weights, images and random numbers, whatever the device and the path."""
+
+    def __init__(self, device: torch.device, model: ModelConfig, backend: str = "inductor", **paths: Any):
+        self.device = device
+        config = TrainConfig(
+            model, "relativistic-pairing", batch=BATCH, lr=0.3, betas=(0.5, 0.9), r1_gamma=1.0, grow_kimg=1.0,
+            ema_half_life=0.01, precision="float32", compile=False, cuda_graphs=False,
+        )  # fmt: skip
+        config = replace(config, **paths)
+        self.config = resolve(config, device.type == "cuda")
+        torch.manual_seed(0)
+        self.state = build(self.config, device)
+        with torch.no_grad():
+            for network in (self.state.generator, self.state.discriminator):
+                for weight in network.parameters():  # off their start, where much is 0 and StyleGAN's first map is flat
+                    weight.add_(0.1 * torch.randn(weight.shape).to(device))
+        self.state.ema.load_state_dict(self.state.generator.state_dict())
+        self.state.images = 1500  # of a growing model: in the middle of its last fade
+        for optimizer in (self.state.optimizer_g, self.state.optimizer_d):
+            optimizer.param_groups[0]["eps"] = 1.0  # else rounding decides the sign of the smallest steps
+        # on every device, whose own random numbers differ; made here, since a recorded graph cannot copy from the CPU
+        self.latents = torch.randn(BATCH, model.latent, generator=torch.Generator().manual_seed(0)).to(device)
+        step = Step(self.state, self.config, device)
+        self.step: Step | FastStep = FastStep(step, backend) if config.compile or config.cuda_graphs else step
+        for network in (self.state.generator, self.state.discriminator) if config.compile else ():
+            eager_blocks(network)
+            network.blocks[-1].compile(dynamic=False, backend=backend)  # type: ignore[index, operator, union-attr]
+
+    def run(self, steps: int) -> list[Tensor]:
+        """Train, and return the losses, how each network and its average have moved, and Adam's second moments."""
+        state = self.state
+        torch.manual_seed(1)
+        networks = (state.generator, state.discriminator, state.ema)
+        before = [flat(network.parameters()) for network in networks]
+        losses = [loss for _ in range(steps) for loss in self.step(self.real(state.step)).values()]
+        moved = [flat(network.parameters()) - old for network, old in zip(networks, before, strict=True)]
+        moments = [flat(adam["exp_avg_sq"] for adam in optimizer.state.values()).sqrt()
+                   for optimizer in (state.optimizer_g, state.optimizer_d)]  # fmt: skip
+        return [flat(losses), *moved, *moments]
+
+    def real(self, number: int) -> Tensor:
+        side = self.config.model.resolution
+        return torch.rand(BATCH, 1, side, side, generator=torch.Generator().manual_seed(number)).to(self.device) * 2 - 1
+
+    def seconds(self) -> float:
+        """Of a step without penalty: the best of three after a first."""
+        real, times = self.real(0), []
+        for _ in range(4):
+            start = time.perf_counter()
+            self.step(real)
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+        return min(times[1:])
+
+    def autocast_in_backward(self) -> list[bool]:
+        """A list that grows with each gradient: whether its backward pass ran within autocast."""
+        seen: list[bool] = []
+        for network in (self.state.generator, self.state.discriminator):
+            for weight in network.parameters():
+                weight.register_hook(lambda _: seen.append(torch.is_autocast_enabled(self.device.type)))
+        return seen
+
+
+@contextlib.contextmanager
+def without_tf32() -> Iterator[None]:
+    """Ten bits are too coarse for comparing a GPU with a CPU."""
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def carry(before: Trial, after: Trial) -> None:
+    """Save a checkpoint of one training and go on from it with another."""
+    with tempfile.TemporaryDirectory() as name:
+        save_checkpoint(Path(name), before.state, before.config, "")
+        content = read_checkpoint(Path(name))
+        same_run(content, after.config, "", Path(name), after.device.type)
+        restore(after.state, content)
+
+
+def flat(tensors: Iterable[Tensor | None]) -> Tensor:
+    """A copy in one vector on the CPU."""
+    return torch.cat([tensor.detach().flatten().float().cpu() for tensor in tensors if tensor is not None])
+
+
+def difference(expected: list[Tensor], found: list[Tensor]) -> float:
+    """The largest one, relative to the expected vector's length; NaN when any is."""
+    return float(torch.stack([(a - b).norm() / a.norm() for a, b in zip(expected, found, strict=True)]).max())
+
+
+def speed(plain: Trial, fast: Trial) -> str:
+    return f"the small step {plain.seconds() / fast.seconds():.1f} times as fast"
+
+
+@contextlib.contextmanager
+def said() -> Iterator[list[str]]:
+    """What training says when it falls back, as lines that are there afterwards."""
+    lines: list[str] = []
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
+        yield lines
+    start = "training: "
+    lines += [line.removeprefix(start) for line in stream.getvalue().splitlines() if line.startswith(start)]
+
+
+def verdict(worst: float, allowed: float, note: str, slow: list[str] | None = None) -> Check:
+    """Failed for a difference above what is allowed, slow with a reason for it."""
+    detail = f"largest difference {worst:.1e} (allowed {allowed:g}); {note}"
+    if not worst <= allowed:  # NaN too
+        return Check("", "failed", detail)
+    if slow:
+        return Check("", "slow", "; ".join([*slow, detail]), "nothing to do: training leaves it out by itself")
+    return Check("", "ok", detail)

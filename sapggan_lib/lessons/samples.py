@@ -1,0 +1,70 @@
+"""What the notebooks look at: walks in latent space, scales against each other, truncation, a quiz."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from sapggan_lib.models import generate, latents, pyramid, to_uint8
+
+
+@torch.no_grad()
+def walk(generator: nn.Module, first: int, second: int, positions: Sequence[float]) -> list[np.ndarray]:
+    """Images along the great circle between the latent vectors of two seeds, at every scale, smallest first.
+
+    `positions`: 0 is the sample of seed `first`, 1 that of `second`. Each scale: uint8 `[P, r, r]` or `[P, r, r, 3]`.
+    """
+    start, end = (latents(1, generator.latent, seed)[0] for seed in (first, second))  # type: ignore[arg-type]
+    angle = torch.arccos(torch.cosine_similarity(start, end, dim=0).clamp(-1, 1)).clamp_min(1e-3)  # equal seeds: 0
+    t = torch.tensor(positions)[:, None]                                               # [P, 1]
+    z = (torch.sin((1 - t) * angle) * start + torch.sin(t * angle) * end) / torch.sin(angle)
+    return [image[..., 0] if image.shape[-1] == 1 else image for image in map(to_uint8, generator(z))]
+
+
+def sample_pyramid(generator: nn.Module, seed: int = 0) -> list[np.ndarray]:
+    """One sample at every scale that the generator makes, smallest first: uint8 [r, r] or [r, r, 3]."""
+    return [images[0] for images in walk(generator, seed, seed, [0])]
+
+
+@torch.no_grad()
+def scale_disagreement(generator: nn.Module, n: int = 32, seed: int = 0) -> dict[int, float]:
+    """Mean absolute difference, in gray levels, of each smaller image from the largest one shrunk to its size.
+
+    By resolution, over `n` samples. 0: the scales show the same picture. Empty for a generator of one scale.
+    """
+    images = [image.clamp(-1, 1) for image in generator(latents(n, generator.latent, seed))]  # type: ignore[arg-type]
+    shrunk = pyramid(images[-1], len(images))
+    pairs = zip(images[:-1], shrunk[:-1], strict=True)
+    return {own.shape[-1]: round(float((own - other).abs().mean()) * 127.5, 2) for own, other in pairs}
+
+
+def truncated(generator: nn.Module, values: Sequence[float], n: int = 3, seed: int = 0) -> np.ndarray:
+    """`n` samples of a StyleGAN at each truncation, sample by sample: uint8 `[n * values, R, R]` (or `[..., 3]`)."""
+    images = np.stack([generate(generator, n, seed, truncation=value) for value in values], axis=1)
+    return images.reshape(-1, *images.shape[2:])
+
+
+def closest_pair(images: np.ndarray) -> tuple[int, int, float]:
+    """The two most similar of `images` `[N, H, W]`, and their mean absolute difference in gray levels."""
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    distances = np.abs(flat[:, None] - flat[None]).mean(-1)
+    np.fill_diagonal(distances, np.inf)
+    first, second = np.unravel_index(distances.argmin(), distances.shape)
+    return int(first), int(second), round(float(distances.min()), 2)
+
+
+def quiz(real: np.ndarray, fake: np.ndarray, n: int = 12, seed: int = 0) -> tuple[list[np.ndarray], list[bool]]:
+    """`n` images in random order, half of each kind, and for each whether it is real.
+
+    Images: uint8 [N, H, W] or [N, H, W, 3]. Real ones are resized to the side of the generated ones, which would
+    give them away otherwise.
+    """
+    from sapggan_lib.preprocessing import resize
+
+    random = np.random.default_rng(seed)
+    half = min(n // 2, len(real), len(fake))
+    chosen = [(resize(real[i], fake.shape[1]), True) for i in random.choice(len(real), half, replace=False)]
+    chosen += [(fake[i], False) for i in random.choice(len(fake), half, replace=False)]
+    order = random.permutation(len(chosen))
+    return [chosen[i][0] for i in order], [chosen[i][1] for i in order]

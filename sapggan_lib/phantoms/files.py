@@ -1,0 +1,152 @@
+"""A folder of synthetic chest radiographs as DICOM, in the variety that hospitals send; the same bytes by seed."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import ROOT, atomic_path, write_json
+from sapggan_lib.phantoms.image import View, phantom_image
+
+VISITS: tuple[tuple[View, ...], ...] = (                  # what one patient has; 64 % of all images are PA
+    ("PA",), ("PA",), ("PA", "lateral"), ("PA", "lateral"), ("PA", "PA"), ("PA", "PA", "lateral"), ("PA", "AP"),
+    ("AP",),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One image to write."""
+
+    path: str               # below the output folder
+    patient: int
+    number: int             # of the patient's images
+    view: View
+    bits: int               # stored: 12 or 16
+    photometric: str        # MONOCHROME1 or MONOCHROME2
+    window: bool            # WindowCenter and WindowWidth are present
+    syntax: str             # ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless
+
+
+def plan_phantoms(n: int, seed: int = 0) -> list[Shot]:
+    """What `write_phantoms` writes: `n` images of about `0.58 * n` patients, every combination of formats."""
+    def shots() -> Iterator[Shot]:
+        rng, patient = np.random.default_rng([seed, n]), 0
+        while True:
+            patient += 1
+            for number, view in enumerate(VISITS[rng.integers(len(VISITS))], 1):
+                yield Shot(f"study{patient:05d}/image{number}.dcm", patient, number, view,
+                           int(rng.choice((12, 16))), str(rng.choice(("MONOCHROME1", "MONOCHROME2"))),
+                           bool(rng.random() < 0.6),
+                           str(rng.choice(("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless"))))
+
+    return [shot for shot, _ in zip(shots(), range(n), strict=False)]
+
+
+def write_phantoms(
+    out: Path | str, n: int = 240, seed: int = 0, size: int = 512, workers: int | None = None
+) -> list[Shot]:
+    """Write `n` phantoms below `out` and return what was written. `size` is the height in pixels.
+
+    The same arguments give the same bytes. A folder that holds them already is left alone; another folder with
+    something in it raises `SapgganError`.
+    """
+    out = Path(out).absolute()
+    if n < 1 or not 48 <= size <= 4096:
+        raise SapgganError(f"phantom: n must be at least 1 and size 48 to 4096 pixels, not {n} and {size}")
+    marker, wanted, shots = out / ".phantom.json", {"n": n, "seed": seed, "size": size}, plan_phantoms(n, seed)
+    if marker.exists() and json.loads(marker.read_text()) == wanted:
+        return shots
+    if not marker.exists() and out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()) and not (
+        out / ".phantom.partial").exists():
+        raise SapgganError(f"{out}: not empty; choose a new folder for the phantoms")
+    if marker.exists():
+        raise SapgganError(f"{out}: holds other phantoms ({marker.read_text().strip()}); choose a new folder")
+    write_json(out / ".phantom.partial", wanted)
+    workers = max(min(workers or os.cpu_count() or 1, n // 8), 1)
+    command = [sys.executable, "-m", "sapggan_lib.phantoms", str(out)]
+    parts = [[*command, json.dumps([wanted, k, workers])] for k in range(1, workers)]
+    children = [subprocess.Popen(part, cwd=ROOT, stderr=subprocess.PIPE, text=True) for part in parts]
+    try:
+        write_part(out, wanted, 0, workers)
+        for child in children:
+            _, errors = child.communicate()
+            if child.returncode:
+                raise SapgganError(f"{out}: {(errors.strip() or 'a worker ended early').splitlines()[-1]}")
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+    (out / ".phantom.partial").replace(marker)
+    return shots
+
+
+def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
+    """The pydicom Dataset of one phantom, complete with file meta information."""
+    from pydicom import uid
+    from pydicom.dataset import Dataset, FileMetaDataset
+
+    rng = np.random.default_rng([seed, shot.patient, shot.number])
+    pixels = phantom_image(seed * 100_003 + shot.patient, size, shot.view, rng.uniform(0.84, 1.0), shot.number)
+    window = shot.bits, 1 << (shot.bits - 1), 1 << shot.bits
+    stored = pixels >> (16 - shot.bits)
+    if not shot.window:                      # raw numbers in a part of the range, as detectors give
+        stored = (stored * 0.55 + (1 << shot.bits) * 0.2).astype(np.uint16)
+    if shot.photometric == "MONOCHROME1":
+        stored = np.uint16((1 << shot.bits) - 1) - stored
+
+    def make_uid(*parts: Any) -> str:
+        return uid.generate_uid(entropy_srcs=["sapggan phantom", str(seed), *map(str, parts)])
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"                   # Digital X-Ray Image, for presentation
+    dataset.SOPInstanceUID = make_uid(shot.patient, shot.number)
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.StudyInstanceUID = make_uid(shot.patient)
+    dataset.SeriesInstanceUID = make_uid(shot.patient, shot.view)
+    dataset.PatientName = f"Phantom^Number {shot.patient}"
+    dataset.PatientID = f"PHANTOM-{seed}-{shot.patient:05d}"
+    dataset.PatientBirthDate, dataset.PatientSex = "19000101", "O"
+    dataset.StudyDate = dataset.ContentDate = "20000101"
+    dataset.StudyTime = dataset.ContentTime = "120000"
+    dataset.StudyID, dataset.SeriesNumber, dataset.InstanceNumber = "1", 1, shot.number
+    dataset.AccessionNumber, dataset.ReferringPhysicianName = "", ""
+    dataset.Manufacturer, dataset.InstitutionName = "sapggan", "Synthetic phantoms, no patient"
+    dataset.Modality, dataset.BodyPartExamined = "DX", "CHEST"
+    dataset.PresentationIntentType = "FOR PRESENTATION"
+    dataset.ImageType = ["DERIVED", "PRIMARY"]
+    dataset.ViewPosition = {"lateral": "LL"}.get(shot.view, shot.view)
+    dataset.PatientOrientation = ["A", "F"] if shot.view == "lateral" else ["L", "F"]
+    dataset.SeriesDescription = f"Synthetic phantom {shot.view}"
+    dataset.BurnedInAnnotation = "NO"
+    dataset.ImagerPixelSpacing = [round(400 / size, 4)] * 2
+    dataset.PixelSpacing = dataset.ImagerPixelSpacing
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"
+    dataset.PhotometricInterpretation = shot.photometric
+    dataset.PresentationLUTShape = "INVERSE" if shot.photometric == "MONOCHROME1" else "IDENTITY"
+    if shot.window:
+        dataset.WindowCenter, dataset.WindowWidth = window[1:]
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, shot.bits, shot.bits - 1
+    dataset.PixelData = stored.astype("<u2").tobytes()
+    dataset["PixelData"].VR = "OW"
+    if shot.syntax != "ExplicitVRLittleEndian":
+        dataset.compress(getattr(uid, shot.syntax), generate_instance_uid=False)
+    return dataset
+
+
+def write_part(out: Path, wanted: dict[str, int], part: int, parts: int) -> None:
+    for shot in plan_phantoms(wanted["n"], wanted["seed"])[part::parts]:
+        with atomic_path(out / shot.path) as temporary:
+            phantom_dataset(shot, wanted["seed"], wanted["size"]).save_as(temporary, enforce_file_format=True)

@@ -1,0 +1,194 @@
+"""A run's results against a reference run's, within the tolerances that `RULES` states."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.notebook import record_path
+from sapggan_lib.runs.jobs import Job
+
+TOLERANCE = 0.15      # relative: another processor rounds otherwise, and training makes much of it
+AROUND_ZERO = 0.02    # or this far apart, for shares and for distances near 0
+ROUNDING = 1e-6       # relative, of numbers that count as equal
+EXACT = "equal"
+NEAR = "text and whole numbers equal, others within TOLERANCE or AROUND_ZERO"
+SCORE = "intervals overlap, or as NEAR"
+SKIP = "not compared"
+RULES = (             # the first that matches decides
+    # file of results/           column or key   how
+    ("*.md",                     "*",            SKIP),   # the CSV beside it has the same numbers
+    ("*.tex",                    "*",            SKIP),
+    ("04_scores_equal_time.*",   "*",            SKIP),   # what this machine reaches in a time
+    ("05_table_1_hours.*",       "*",            SKIP),
+    ("*_paper_table_1.csv",      "*",            EXACT),
+    ("*",                        "hours",        SKIP),   # times and sizes are this machine's
+    ("*",                        "seconds*",     SKIP),
+    ("*",                        "MB",           SKIP),
+    ("*",                        "low",          SKIP),   # part of the score
+    ("*",                        "high",         SKIP),
+    ("*",                        "value",        SCORE),
+    ("*",                        "epoch",        EXACT),
+    ("*",                        "kimg",         EXACT),
+    ("*",                        "spread",       SKIP),   # over few seeds, so any size
+    ("*",                        "worst rise",   SKIP),
+    ("*",                        "*",            NEAR),   # counts, parameter tables and protocols are whole or text
+)  # fmt: skip
+STATES = ("same", "within tolerance", "differs", "not comparable")  # of a comparison, the worse the later
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of a check."""
+
+    what: str             # "04_scores.json value", or a notebook
+    state: str            # one of STATES
+    detail: str           # the two values
+
+
+def require_reference(reference: Path, folder: Path) -> None:
+    """Raise `SapgganError` unless `reference` is a finished run other than the one in `folder`."""
+    if reference.resolve() == folder.resolve():
+        raise SapgganError(f"--check: {reference} is this run itself; name the run otherwise with --run")
+    record = reference / "record.json"     # a run writes it first, and its end at the end
+    if not record.is_file() or "finished" not in json.loads(record.read_text(encoding="utf-8")):
+        raise SapgganError(f"--check {reference}: no finished run there, as it has no whole record.json; name a run")
+
+
+def check(folder: Path, reference: Path, jobs: Sequence[Job]) -> None:
+    """Print how the results of `jobs` in `folder` compare with `reference`, a line each.
+
+    Raises `SapgganError` when one differs or none is comparable.
+    """
+    lines = compare(folder, reference, jobs)
+    print(f"compared with {reference}:")
+    for line in lines:
+        print(f"{line.state:17} {line.what:32} {line.detail}".rstrip())
+    differing = [line for line in lines if line.state == "differs"]
+    if differing:
+        raise SapgganError(f"{len(differing)} of {len(lines)} comparisons with {reference} differ, first "
+                           f"{differing[0].what}; sapggan_lib/check.py states the tolerances")
+    if all(line.state == "not comparable" for line in lines):
+        raise SapgganError(f"nothing is comparable with {reference}; run with its profile and data")
+
+
+def compare(folder: Path, reference: Path, jobs: Sequence[Job]) -> list[Comparison]:
+    """The comparisons of every notebook of `jobs`: names of figures and results, then each result of both.
+
+    A notebook whose parameters or data differ is one line, "not comparable", and so is what needs it.
+    """
+    lines: list[Comparison] = []
+    apart: set[str] = set()
+    for job in jobs:
+        reason = next((f"it needs {needed}" for needed in job.needs if needed in apart), "")
+        if not reason and not record_path(reference, job.name).exists():
+            reason = "the reference does not have it"
+        if not reason:
+            ours, theirs = (json.loads(record_path(run, job.name).read_text("utf-8")) for run in (folder, reference))
+            reason = _other_experiment(ours, theirs)
+        if reason:
+            apart.add(job.name)
+            lines.append(Comparison(job.name, "not comparable", reason))
+            continue
+        names, other = ([*record["figures"], *record["results"]] for record in (ours, theirs))
+        only = [f"{name} only here" for name in names if name not in other]
+        only += [f"{name} only in the reference" for name in other if name not in names]
+        detail = ", ".join(only) or "names of figures and results"
+        lines.append(Comparison(job.name, "differs" if only else "same", detail))
+        for name in sorted(set(ours["results"]) & set(theirs["results"])):
+            lines += compare_files(folder / "results" / name, reference / "results" / name)
+    return lines
+
+
+def _other_experiment(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """Which parameter or data of two records of a notebook differ; "" where the results must agree."""
+    for name in sorted((ours["parameters"].keys() | theirs["parameters"].keys()) - {"publishable"}):
+        here, there = (record["parameters"].get(name, "unset") for record in (ours, theirs))
+        if here != there:
+            return f"{name}: {here or 'none'} here, {there or 'none'} in the reference"
+    if ours["data"].get("source") == "own files" and ours["data"]["store"] != theirs["data"].get("store"):
+        return "the input files differ"
+    return ""
+
+
+def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
+    """One comparison of all columns (or last keys) that are the same in two results, then one of the worst value in
+    each other column."""
+    missing = [path for path in (ours, theirs) if not path.is_file()]
+    if missing:
+        return [Comparison(ours.name, "differs", f"{missing[0]} is missing")]
+    here, there = ({place: (value, row) for place, value, row in _leaves(_read(path))} for path in (ours, theirs))
+    worst: dict[str, tuple[int, float, str]] = {}
+    for place in dict.fromkeys([*here, *there]):
+        column = next((key for key in reversed(place) if not key.startswith("row ")), "")
+        how = next(how for file, name, how in RULES if fnmatch(ours.name, file) and fnmatch(column, name))
+        if how == SKIP:
+            continue
+        state, distance = 2, math.inf
+        if place in here and place in there:
+            state, distance = _judge(here[place], there[place], how)
+        values = [_text(side[place][0]) if place in side else "missing" for side in (here, there)]
+        detail = f"{' '.join(place)}: {values[0]} here, {values[1]} in the reference" if state else ""
+        worst[column] = max(worst.get(column, (0, -1.0, "")), (state, distance, detail))
+    same = [column for column, (state, *_) in worst.items() if not state]
+    lines = [Comparison(ours.name, "same", ", ".join(same))] if same else []
+    return lines + [Comparison(f"{ours.name} {column}".rstrip(), STATES[state], detail)
+                    for column, (state, _, detail) in worst.items() if state]
+
+
+def _judge(here: tuple[Any, Mapping[str, Any]], there: tuple[Any, Mapping[str, Any]], how: str) -> tuple[int, float]:
+    """The index in STATES and the relative distance of two values, each with the row that it stands in."""
+    (ours, row), (theirs, other) = here, there
+    if ours == theirs:
+        return 0, 0.0
+    kinds = {type(value) for value in (ours, theirs)}
+    if float not in kinds or kinds - {int, float}:
+        return 2, math.inf
+    distance = abs(ours - theirs) / max(abs(ours), abs(theirs))
+    ends = [side.get(end) for end in ("low", "high") for side in (row, other)]
+    known = [end for end in ends if isinstance(end, (int, float))]
+    overlap = how == SCORE and len(known) == 4 and max(known[:2]) <= min(known[2:])
+    near = how != EXACT and (distance <= TOLERANCE or abs(ours - theirs) <= AROUND_ZERO)
+    return (0 if distance <= ROUNDING else 1 if overlap or near else 2), distance
+
+
+def _read(path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return json.loads(text)
+    if path.suffix == ".csv":
+        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
+    return {"text": text}
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _leaves(
+    content: Any, place: tuple[str, ...] = (), row: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[tuple[tuple[str, ...], Any, Mapping[str, Any]]]:
+    """Every plain value: its keys from outside in, a list's as "row N", itself, and the mapping that it stands in."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            yield from _leaves(value, (*place, key), content)
+    elif isinstance(content, list):
+        for number, value in enumerate(content, start=1):
+            yield from _leaves(value, (*place, f"row {number}"), row)
+    else:
+        yield place, content, row
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,61 @@
+"""Copies of the notebooks for a class: students' without solutions, the instructor's with them marked."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import ROOT, write_json, write_text
+from sapggan_lib.notebook import resolve_parameters
+from sapggan_lib.runs.jobs import available, load_profile
+
+GUIDE = ROOT / "docs" / "workshop.md"
+
+
+def write_workshop(out: Path, profile: str = "workshop") -> int:
+    """Write `out`/student, `out`/instructor and the instructor's notes; returns the number of notebooks.
+
+    The copies carry the profile's parameters and use the run folder of `sapggan run --profile`, so that what was run
+    beforehand is found finished. Raises `SapgganError` when `out` holds anything.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SapgganError(f"{out}: not an empty folder; choose another, so that no student's work is overwritten")
+    parameters = load_profile(profile)
+    for source in available():
+        notebook = json.loads(source.read_text(encoding="utf-8"))
+        defaults = resolve_parameters(source, {}, source.name)
+        values = parameters[source.stem] | {"run_dir": f"papermill_runs/{profile}"}
+        changed = {name: value for name, value in values.items() if value != defaults[name]}
+        for audience in ("student", "instructor"):
+            write_json(out / audience / source.name, copy_for(audience, notebook, changed))
+    write_text(out / "instructor" / GUIDE.name, GUIDE.read_text(encoding="utf-8"))
+    return len(available())
+
+
+def copy_for(audience: str, notebook: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook with `values` set after its `parameters` cell, and its solutions marked or replaced by room.
+
+    `audience` is "student" or "instructor".
+    """
+    cells = []
+    for cell in notebook["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if "solution" in tags:
+            cell = _marked(cell) if audience == "instructor" else _room(cell)
+        cells.append(cell)
+        if "parameters" in tags:
+            lines = ["# For this workshop", *(f"{name} = {value!r}" for name, value in values.items())]
+            cells.append({**cell, "id": "workshop-values", "metadata": {"tags": ["injected-parameters"]},
+                          "source": "\n".join(lines)})
+    return {**notebook, "cells": cells}
+
+
+def _room(cell: Mapping[str, Any]) -> dict[str, Any]:
+    source = "# Your answer\n" if cell["cell_type"] == "code" else "*Your answer:*"
+    return {**cell, "source": source, "metadata": {"tags": ["answer"]}}
+
+
+def _marked(cell: Mapping[str, Any]) -> dict[str, Any]:
+    mark = "# SOLUTION, for the instructor\n" if cell["cell_type"] == "code" else "**Solution, for the instructor.** "
+    return {**cell, "source": mark + "".join(cell["source"])}

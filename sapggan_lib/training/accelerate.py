@@ -1,0 +1,257 @@
+"""Ways to compute the same step faster: bfloat16, compiled blocks, CUDA graphs. Each has the plain step as its twin.
+
+What is quick differs from machine to machine, so it is chosen where training begins, and what fails is left out.
+"""
+
+import os
+import shutil
+import sys
+import time
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from sapggan_lib.base.config import TrainConfig
+from sapggan_lib.losses import gradient_penalty
+from sapggan_lib.tensors import average_, full_precision, randn, rank_and_world
+from sapggan_lib.training.preflight import blueprints
+from sapggan_lib.training.step import Step
+
+SHORT = 1e13    # FLOP; a smaller run is over in a minute on two cores, whatever is chosen
+LONG = 1e14     # FLOP; a larger one earns back the minute that compiling takes on two cores
+CLEARLY = 1.25  # times faster that bfloat16 must be on a CPU, so that noise does not choose
+
+
+def choose_fast_paths(config: TrainConfig, device: torch.device) -> tuple[TrainConfig, str]:
+    """`config` with `precision`, `compile` and `cuda_graphs` filled in where they are None, and the reasons in a line.
+
+    On a CPU bfloat16 is several times faster or, where the processor lacks it, tens of times slower: one convolution
+    is timed both ways. Several processes choose alike. A small run stays plain, so that its numbers do not hang on a
+    timing.
+    """
+    cuda = device.type == "cuda"
+    work = flops_per_image(config) * config.kimg * 1000
+    said = f"the run is {work:.0e} FLOP"
+    precision, why_precision = config.precision, "as asked"
+    if precision is None and cuda:
+        precision = "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+        why_precision = "the GPU has it" if precision == "bfloat16" else "the GPU lacks bfloat16"
+    elif precision is None and work < SHORT:
+        precision, why_precision = "float32", said
+    elif precision is None:
+        single, half = (convolution_seconds(dtype, device) for dtype in (torch.float32, torch.bfloat16))
+        precision = "bfloat16" if single > CLEARLY * half else "float32"
+        why_precision = f"a convolution takes {1000 * single:.1f} ms in float32, {1000 * half:.1f} ms in bfloat16"
+    compiled, why_compiled = config.compile, "as asked"
+    if compiled is None and not cuda and not shutil.which(os.environ.get("CXX", "g++")):
+        compiled, why_compiled = False, "there is no C++ compiler"
+    elif compiled is None:
+        compiled, why_compiled = cuda or work >= LONG, "the device is a GPU" if cuda else said
+    graphs = cuda and config.model.resolution <= 128 if config.cuda_graphs is None else config.cuda_graphs
+    blocks = "compiled" if compiled else "eager"
+    reasons = f"{precision} ({why_precision}), blocks {blocks} ({why_compiled}){', CUDA graphs' if graphs else ''}"
+    return replace(config, precision=precision, compile=compiled, cuda_graphs=graphs), reasons
+
+
+def flops_per_image(config: TrainConfig) -> float:
+    """Floating point operations of a step, for each image: 3 passes through G and 9 through D.
+
+    Penalties apart, and the fourth pass of generators with `fresh_latents`.
+    """
+    counts = []
+    generator, discriminator = blueprints(config.model)
+    z = torch.empty(4, config.model.latent, device="meta")
+    for network, make in ((generator, lambda: z), (discriminator, lambda: generator(z))):
+        inputs = make()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            network(inputs)
+        counts.append(counter.get_total_flops() / len(z))
+    return 3 * counts[0] + 9 * counts[1]
+
+
+def convolution_seconds(dtype: torch.dtype, device: torch.device) -> float:
+    """Time of one 3x3 convolution (64 maps of 32x32, 16 images) on the CPU: the best of three after a first.
+
+    The mean over all processes, so that they choose alike.
+    """
+    x = torch.ones(16, 64, 32, 32, dtype=dtype).to(memory_format=torch.channels_last)
+    weight = torch.ones(64, 64, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=1)
+        times.append(time.perf_counter() - start)
+    return float(average_(torch.tensor(min(times[1:]), device=device)))
+
+
+def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
+    """Compile each block of `network` in place, on its first use; names in the state dict stay as they are.
+
+    By blocks, since a 512x512 network compiled whole takes minutes to start, and a growing one is compiled as it grows.
+    """
+    torch._dynamo.config.recompile_limit = 256  # all blocks of a class share one code object and its limit
+    torch._dynamo.config.accumulated_recompile_limit = 2048
+    for block in network.blocks:  # type: ignore[union-attr]
+        block.compile(dynamic=False, backend=backend)
+
+
+def eager_blocks(network: nn.Module) -> None:
+    """Undo `compile_blocks`."""
+    for block in network.blocks:  # type: ignore[union-attr]
+        block._compiled_call_impl = None
+
+
+def compile_penalty(discriminator: nn.Module, backend: str = "inductor") -> None:
+    """Let penalties at `discriminator` find their gradients by compiled code: as a function over `torch.func.grad`,
+    which is compiled as a whole and differentiated once, where compiled blocks would be differentiated twice."""
+
+    def squared(parameters: dict[str, Tensor], images: list[Tensor]) -> Tensor:
+        def total(images: tuple[Tensor, ...]) -> Tensor:
+            return functional_call(discriminator, parameters, (list(images),)).sum()  # type: ignore[no-any-return]
+
+        gradients = torch.func.grad(total)(tuple(images))
+        return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])
+
+    compiled = torch.compile(squared, dynamic=False, backend=backend)
+
+    def gradients(images: list[Tensor]) -> Tensor:
+        with full_precision(images[0].device):
+            return compiled(dict(discriminator.named_parameters()), [image.detach() for image in images])
+
+    discriminator.compiled_gradients = gradients  # type: ignore[assignment]
+
+
+class FastStep:
+    """A `Step` computed in the ways that its configuration names; what fails is said in a line and left out.
+
+    A CUDA graph is recorded once and replayed: at small sizes launching kernels takes longer than they do. The first
+    calls run eagerly, so that optimiser states, cuDNN's choices and compiled code exist before recording. Steps with a
+    lazy penalty run eagerly; a growing network's new stage is compiled and recorded anew.
+    """
+
+    WARMUP = 4
+
+    def __init__(self, step: Step, backend: str = "inductor"):
+        self.step, self.backend = step, backend
+        self.graphs = bool(step.config.cuda_graphs) and rank_and_world()[1] == 1
+        self.compiled = bool(step.config.compile)
+        self.kind: object = self  # no stage yet
+        self.calls = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.stream: torch.cuda.Stream | None = None
+        self.real: Tensor | None = None
+        self.terms: dict[str, Tensor] = {}
+        if self.compiled:
+            for network in (step.state.generator, step.state.discriminator):
+                compile_blocks(network, backend)
+
+    def __call__(self, real: Tensor) -> dict[str, Tensor]:
+        step = self.step
+        step.grow()
+        if step.kind() != self.kind:
+            self.kind, self.calls, self.graph = step.kind(), 0, None
+            if self.compiled:
+                self.rehearse(real)
+        lazy = step.penalty_due() and (step.config.r1_every or 1) > 1
+        if not self.graphs or lazy:
+            terms = step.train(real)
+        elif self.calls < self.WARMUP:
+            self.calls += 1
+            terms = self.aside(real)
+        else:
+            terms = self.replay(real)
+        step.count()
+        return terms
+
+    def rehearse(self, real: Tensor) -> None:
+        """Compile now, with passes that leave weights, buffers and random state as they were; or go back to eager.
+
+        In the middle of a step a failure would leave one network trained and the other not.
+        """
+        networks = (self.step.state.generator, self.step.state.discriminator)
+        buffers = [buffer for network in networks for buffer in network.buffers()]
+        before = [buffer.clone() for buffer in buffers]
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            try:
+                self.passes(real)
+            except Exception as error:  # from dynamo, inductor, a C++ or Triton compiler, the driver
+                say(f"compiling failed ({first_line(error)}); going on with eager blocks, which is slower")
+                self.compiled = False
+                for network in networks:
+                    eager_blocks(network)
+            if self.compiled and self.step.penalises_always() and self.step.is_grown():
+                self.rehearse_penalty(real)
+        for network in networks:
+            network.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
+
+    def rehearse_penalty(self, real: Tensor) -> None:
+        """Compile the penalty of every step; a lazy one, or one at stages that pass, would not earn the time back."""
+        discriminator = self.step.state.discriminator
+        discriminator.requires_grad_(True)
+        try:
+            compile_penalty(discriminator, self.backend)
+            gradient_penalty(discriminator, discriminator.real_views(real)).backward()  # type: ignore[operator]
+        except Exception as error:
+            say(f"compiling the penalty failed ({first_line(error)}); going on with an eager one, which is slower")
+            vars(discriminator).pop("compiled_gradients", None)
+
+    def passes(self, real: Tensor) -> None:
+        """The forward and backward passes of a step, without its losses and updates."""
+        step, discriminator = self.step, self.step.state.discriminator
+        with step.autocast():
+            views = discriminator.real_views(real)  # type: ignore[operator]
+            fake = step.state.generator(randn(len(real), step.config.model.latent, device=step.device))
+        for trained in (True, False):
+            discriminator.requires_grad_(trained)
+            seen = [image.detach() for image in fake] if trained else fake
+            if trained and getattr(discriminator, "mixed_batches", True):
+                seen = [torch.cat(pair) for pair in zip(views, seen, strict=True)]
+            with step.autocast():
+                logits = discriminator(seen)
+            logits.sum().backward()
+
+    def aside(self, real: Tensor) -> dict[str, Tensor]:
+        """An eager step on a stream of its own, as recording will need."""
+        self.stream = self.stream or torch.cuda.Stream()
+        self.stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self.stream):
+            terms = self.step.train(real)
+        torch.cuda.current_stream().wait_stream(self.stream)
+        return terms
+
+    def replay(self, real: Tensor) -> dict[str, Tensor]:
+        if self.graph is None:
+            try:
+                self.record(real)
+            except Exception as error:  # out of memory, an operation that cannot be recorded
+                say(f"recording a CUDA graph failed ({first_line(error)}); going on without, which is slower")
+                self.graphs = False
+                return self.step.train(real)
+        assert self.real is not None and self.graph is not None
+        self.real.copy_(real)
+        self.graph.replay()
+        return {name: term.clone() for name, term in self.terms.items()}
+
+    def record(self, real: Tensor) -> None:
+        self.real = real.clone()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=self.stream):  # records, runs nothing
+            self.terms = self.step.train(self.real)
+        self.graph = graph
+
+
+def say(line: str) -> None:
+    print(f"training: {line}", file=sys.stderr, flush=True)
+
+
+def first_line(error: Exception) -> str:
+    """What went wrong, in a line; dynamo's first line only names the backend that "raised:" the next."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith("raised:") else lines[0]

@@ -1,0 +1,161 @@
+"""One training step: both networks and the moving average, from one batch of real images."""
+
+import torch
+from torch import Tensor, nn
+
+from sapggan_lib.base.config import TrainConfig
+from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
+from sapggan_lib.models import Growing, stage_at
+from sapggan_lib.tensors import average_, rand, randn, rank_and_world
+from sapggan_lib.training.augment import augment
+from sapggan_lib.training.checkpoint import State
+from sapggan_lib.training.defaults import LR_FACTOR
+
+
+class Step:
+    """`step(real)` trains on `[n, C, R, R]` in [-1, 1] and returns the loss terms as scalars on the device.
+
+    The generator runs once: its images, detached, train the discriminator, then the same graph trains the
+    generator through the discriminator just updated, whose own weights need no gradient there. Generators with
+    `fresh_latents` run again for their own step, on latents of its own, as in their references.
+    """
+
+    def __init__(self, state: State, config: TrainConfig, device: torch.device):
+        self.state, self.config, self.device = state, config, device
+        self.loss = LOSSES[config.loss or ""]
+        buffers = zip(state.ema.named_buffers(), state.generator.buffers(), strict=True)
+        # all but StyleGAN's noise, which never changes
+        self.moving = [(kept, now) for (name, kept), now in buffers if not name.endswith(".noise")]
+
+    def __call__(self, real: Tensor) -> dict[str, Tensor]:
+        self.grow()
+        terms = self.train(real)
+        self.count()
+        return terms
+
+    def train(self, real: Tensor) -> dict[str, Tensor]:
+        """What happens on the device: both networks take their optimiser steps."""
+        fresh = getattr(self.state.generator, "fresh_latents", False)
+        with self.autocast():
+            real_images = self.state.discriminator.real_views(real)  # type: ignore[operator]
+        # no graph for D's step alone; but compiled, the code of G's step again: another takes as long to make
+        with torch.set_grad_enabled(not fresh or bool(self.config.compile)):
+            fake_images = self.generate(len(real))
+        terms = self.train_discriminator(real_images, [image.detach() for image in fake_images])
+        if fresh:
+            fake_images = self.generate(len(real))
+        return terms | self.train_generator(real_images, fake_images)
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 for forward passes, where that was chosen; losses, penalties and backward passes stay outside.
+
+        Without the cache of cast weights, since these change between the two networks' steps.
+        """
+        wanted = self.config.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, wanted, cache_enabled=False)
+
+    def generate(self, n: int) -> list[Tensor]:
+        with self.autocast():
+            return self.state.generator(randn(n, self.config.model.latent, device=self.device))  # type: ignore[no-any-return]
+
+    def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
+        discriminator, config = self.state.discriminator, self.config
+        discriminator.requires_grad_(True)
+        real, fake = augment(real, config.augment), augment(fake, config.augment)
+        with self.autocast():
+            if getattr(discriminator, "mixed_batches", True):
+                logits = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)]).chunk(2)
+            else:
+                logits = discriminator(real), discriminator(fake)
+        terms = {"loss_d": self.loss.discriminator(*logits)}
+        if self.loss.gradient_penalty:
+            epsilon = rand(len(real[0]), device=self.device)
+            terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
+        if self.penalty_due():
+            every = config.r1_every or 1
+            for name, gamma, images in (("r1", config.r1_gamma, real), ("r2", config.r2_gamma, fake)):
+                if gamma:
+                    terms[name] = gamma * every * gradient_penalty(discriminator, images)
+        update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
+        return {name: term.detach() for name, term in terms.items()}
+
+    def train_generator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
+        discriminator, kinds = self.state.discriminator, self.config.augment
+        discriminator.requires_grad_(False)
+        real_logits = None
+        with self.autocast():
+            if self.loss.needs_real:
+                # compiled, the same code as for the generated images: another for `no_grad` takes as long to make
+                with torch.set_grad_enabled(bool(self.config.compile)):
+                    images = [image.detach().requires_grad_() for image in augment(real, kinds)]
+                    real_logits = discriminator(images).detach()
+            fake_logits = discriminator(augment(fake, kinds))
+        loss = self.loss.generator(real_logits, fake_logits)
+        update(self.state.generator, self.state.optimizer_g, loss)
+        return {"loss_g": loss.detach()}
+
+    def penalty_due(self) -> bool:
+        """Whether this step computes R1 or R2."""
+        config = self.config
+        return bool(config.r1_gamma or config.r2_gamma) and self.state.step % (config.r1_every or 1) == 0
+
+    def penalises_always(self) -> bool:
+        """Whether each step computes a penalty."""
+        config = self.config
+        return self.loss.gradient_penalty or (bool(config.r1_gamma or config.r2_gamma) and (config.r1_every or 1) == 1)
+
+    def is_grown(self) -> bool:
+        """Whether the networks have reached their last stage, or have but one."""
+        network = self.state.generator
+        return not isinstance(network, Growing) or (network.level == network.levels - 1 and not network.fading)
+
+    def kind(self) -> object:
+        """What decides which operations a step runs, penalties apart."""
+        network = self.state.generator
+        return (network.level, network.fading) if isinstance(network, Growing) else None
+
+    def grow(self) -> None:
+        """Set the stage of growing networks. Adam starts afresh where a fade begins and where it ends.
+
+        That is where floor or ceil of the level changes: `reset_opt_for_new_lod` in PGGAN's and StyleGAN's training
+        loops. The stage before comes from the networks, which a resumed run restores.
+        """
+        state, config = self.state, self.config
+        if not isinstance(state.generator, Growing):
+            return
+        level, alpha = stage_at(
+            state.images, 1000 * (config.grow_kimg or 1), state.generator.levels, state.generator.start
+        )
+        before = self.kind()
+        for network in (state.generator, state.discriminator, state.ema):
+            network.set_stage(level, alpha)  # type: ignore[operator]
+        for optimizer in (state.optimizer_g, state.optimizer_d):
+            if self.kind() != before:
+                optimizer.state.clear()
+            factor = LR_FACTOR.get(config.model.name, {}).get(4 * 2**level, 1.0)
+            for group in optimizer.param_groups:
+                group["lr"] = (config.lr or 0.0) * factor
+
+    @torch.no_grad()
+    def count(self) -> None:
+        """Count the batch and move the average, in float32: a bf16 average stalls below 2^-8 of a weight."""
+        state, config = self.state, self.config
+        state.step += 1
+        state.images += config.batch
+        half_life = min(config.ema_half_life * 1000, config.ema_rampup * state.images)
+        weight = 1 - 0.5 ** (config.batch / max(half_life, 1e-9))
+        torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), weight)
+        for kept, now in self.moving:
+            kept.copy_(now)
+
+
+def update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One optimiser step on `loss`, with gradients averaged over the processes."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    if rank_and_world()[1] > 1:
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        flat = average_(torch.cat([gradient.flatten() for gradient in gradients]))
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+    optimizer.step()

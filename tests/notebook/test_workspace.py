@@ -1,0 +1,106 @@
+import json
+import random
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from papermill import PapermillExecutionError, execute_notebook
+
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.notebook import places
+from sapggan_lib.notebook import workspace as notebook
+from tests.small_notebooks import make_project, write_notebook
+
+PARAMETERS = (
+    'run_dir: str = ""\ndata: str = ""\ntable: str = ""\npublishable: bool = False\n'
+    "seed: int = 0\nsize: int = 16\nn_phantom: int = 10"
+)
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Start notebook 01 or 04 in a run folder of the test."""
+    folder = make_project(tmp_path, monkeypatch)
+    for name in ("01_preprocessing", "04_model_comparison"):
+        write_notebook(folder / f"{name}.ipynb", [], PARAMETERS)
+
+    def start(name="01_preprocessing", **values):
+        defaults = {"run_dir": str(tmp_path / "run"), "data": "", "table": "", "publishable": False}
+        return notebook.start(name, defaults | {"seed": 0, "size": 16, "n_phantom": 10} | values)
+
+    return start
+
+
+def test_starting_seeds_every_generator(begin):
+    def draw():
+        begin(seed=7)
+        return random.random(), np.random.rand(), float(torch.rand(()))  # noqa: NPY002
+
+    assert draw() == draw()
+
+
+def test_papermill_alone_refuses_an_unknown_parameter_with_the_near_match(tmp_path):
+    with pytest.raises(PapermillExecutionError, match='unknown key "epoch"; did you mean "epochs"'):
+        execute_notebook(
+            notebook.NOTEBOOKS / "04_model_comparison.ipynb", tmp_path / "out.ipynb", {"epoch": 3, "seed": 1},
+            progress_bar=False, cwd=tmp_path,
+        )
+
+
+def test_starting_refuses_a_parameter_changed_to_another_type(begin):
+    with pytest.raises(SapgganError, match='01_preprocessing: "size" must be int, not str'):
+        begin(size="16")
+
+
+def test_figures_tables_and_results_are_saved_under_the_notebooks_number_and_listed_once(begin):
+    nb = begin()
+    figure, _ = plt.subplots(figsize=(1, 1))
+    for _ in range(2):
+        nb.figure(figure, "empty")
+        nb.table(pd.DataFrame({"a": [1]}), "one")
+        nb.result({"fd": 1.5}, "score")
+    record = nb.finish()
+    assert record["figures"] == ["01_empty.png"] and record["results"] == ["01_one.csv", "01_score.json"]
+    assert json.loads((nb.folder / "results" / "01_score.json").read_text()) == {"fd": 1.5}
+    assert json.loads(places.record_path(nb.folder, nb.name).read_text()) == record
+
+
+def test_the_record_has_what_a_rerun_needs(begin):
+    record = begin(seed=5).finish()
+    assert record["parameters"]["seed"] == 5 and "run_dir" not in record["parameters"]
+    assert len(record["git"]["commit"]) in (0, 40) and record["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_notebooks_of_a_run_share_a_store_with_the_settings_of_the_first(begin, tmp_path, monkeypatch):
+    first = begin()
+    first.parameters["clip_limit"] = 4.0
+    made = notebook.radiographs(first)
+    assert made.config["clip_limit"] == 4.0 and first.data["images"] == len(made) > 0
+    second = begin("04_model_comparison")
+    assert notebook.radiographs(second).path == made.path
+    other_size = begin("04_model_comparison", size=8)
+    assert notebook.radiographs(other_size).resolution == 8
+
+
+def test_a_publishable_run_on_own_files_shows_phantoms(begin, tmp_path):
+    import cv2
+
+    (tmp_path / "own").mkdir()
+    for index in range(4):
+        cv2.imwrite(str(tmp_path / "own" / f"{index}.png"), np.full((16, 16), 60 + index, np.uint8))
+    (tmp_path / "own" / "views.csv").write_text("filename,view\n" + "".join(f"{i}.png,PA\n" for i in range(4)))
+    nb = begin(data=str(tmp_path / "own"), publishable=True)
+    store = notebook.radiographs(nb)
+    shown = notebook.shown_radiographs(nb, store)
+    assert shown.path != store.path and len(store) == 4
+    assert notebook.example_file(nb, store).parent != tmp_path / "own"
+    (tmp_path / "own" / "3.png").unlink()  # files that change make another store, not an error
+    assert len(notebook.radiographs(nb)) == 3
+    nb.parameters["publishable"] = False
+    assert notebook.shown_radiographs(nb, store) is store
+    assert notebook.example_file(nb, store).parent == tmp_path / "own"

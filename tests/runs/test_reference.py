@@ -1,0 +1,59 @@
+"""What is committed of a run and of its weights: whole, publishable, small."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from sapggan_lib.models import generate, load_generator
+from sapggan_lib.notebook.workspace import ROOT, RUNS, SHIPPED
+from sapggan_lib.runs.jobs import available
+
+REFERENCE = RUNS / "reference"
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads((REFERENCE / "record.json").read_text(encoding="utf-8"))
+
+
+def test_the_reference_run_has_every_notebook_with_its_figures_and_results(record):
+    assert set(record["notebooks"]) == {path.stem for path in available()}
+    for name, entry in record["notebooks"].items():
+        assert (REFERENCE / f"{name}.html").is_file() and (REFERENCE / f"{name}.ipynb").is_file()
+        for figure in entry["figures"]:
+            assert (REFERENCE / "figures" / figure).is_file(), figure
+        for result in entry["results"]:
+            assert (REFERENCE / "results" / result).is_file(), result
+
+
+def test_the_reference_run_is_publishable_and_of_synthetic_radiographs(record):
+    for entry in record["notebooks"].values():
+        assert entry["parameters"].get("publishable", True)
+        assert entry["data"].get("source", "synthetic radiographs") == "synthetic radiographs"
+
+
+def test_what_is_committed_is_small_and_names_no_folder_of_the_machine_that_made_it():
+    committed = [path for path in REFERENCE.rglob("*") if path.is_file() and path.relative_to(REFERENCE).parts[0] not in
+                 ("work", "logs", ".lock")]  # fmt: skip
+    assert sum(path.stat().st_size for path in committed) < 20e6
+    for path in committed:
+        if path.suffix in (".json", ".ipynb", ".csv", ".md", ".tex"):
+            assert not re.search(r"[\"' ]/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
+
+
+def test_the_pictures_and_pages_that_the_readme_shows_exist():
+    for readme in ("README.md", "README.ko.md"):
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).exists(), f"{readme}: {target}"
+
+
+def test_the_shipped_generator_makes_chests():
+    images = generate(load_generator(SHIPPED), 16)
+    assert images.shape == (16, 64, 64) and SHIPPED.stat().st_size < 16e6
+    mean = images.mean(0)
+    lungs, spine = np.r_[mean[24:36, 14:24].ravel(), mean[24:36, 42:50].ravel()].mean(), mean[24:36, 30:35].mean()
+    assert spine > lungs + 30
+    assert images.astype(float).std(0).mean() > 5, "the samples are all alike"
