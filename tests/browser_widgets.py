@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from sapggan_lib.base.files import ROOT
 from sapggan_lib.base.progress import HEADLESS_VARIABLE
-from sapggan_lib.notebook.places import ROOT, record_path
+from sapggan_lib.notebook import record_path
 from sapggan_lib.notebook.workspace import INTERACTIVE, NOTEBOOKS
 
 RUN = INTERACTIVE / "browser"

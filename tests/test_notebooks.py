@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from sapggan_lib.notebook.workspace import NOTEBOOKS, parameter_class
+from sapggan_lib.notebook import NOTEBOOKS, parameter_names
 
 PATHS = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 
@@ -32,7 +32,7 @@ def test_sources_hold_no_outputs(path):
 
 
 def test_parameters_are_one_typed_cell_that_knows_the_run_folder_and_the_seed(path):
-    assert {"run_dir", "seed"} <= set(parameter_class(path).__dataclass_fields__)
+    assert {"run_dir", "seed"} <= parameter_names(path)
 
 
 def test_the_first_cell_says_what_for_whom_and_how_long(path):

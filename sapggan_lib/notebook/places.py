@@ -23,11 +23,6 @@ PICTURES = ("image/", "audio/", "video/", "application/pdf", "application/octet-
 REST = {"text": r"[^\n]*", "markup": r"[^<\"\n]*", "table": r"[^\",|&\n]*"}
 
 
-def record_path(folder: Path, name: str) -> Path:
-    """Where a run keeps the record of one of its notebooks."""
-    return folder / "records" / f"{name}.json"
-
-
 def private_folder(run: Path) -> Path:
     """Where the publishable run in `run` keeps store, trainings and logs: readable for its user only, made here.
 

@@ -10,7 +10,7 @@ from typing import Any
 from sapggan_lib.base.config import load_yaml
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.base.files import ROOT, hash_listing, sha256_file
-from sapggan_lib.notebook import NOTEBOOKS, RUNS, hide, is_place, parameter_class, resolve_parameters
+from sapggan_lib.notebook import NOTEBOOKS, RUNS, hide, is_place, parameter_names, resolve_parameters
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def load_profile(name: str) -> dict[str, dict[str, Any]]:
         if notebook not in sources:
             raise SapgganError(f'{path}: unknown notebook "{notebook}"; {near_match(notebook, sources)}')
     parameters = {}
-    known = {stem: _names(source) for stem, source in sources.items()}
+    known = {stem: parameter_names(source) for stem, source in sources.items()}
     for key in content.get("all", {}):
         _check_known(key, known, f"{path}: all")
     for stem, source in sources.items():
@@ -67,7 +67,7 @@ def plan(names: Sequence[str], profile: str, settings: Mapping[str, Any] | None 
     """
     sources = {source.stem: source for source in available()}
     parameters = load_profile(profile)
-    known = {stem: _names(source) for stem, source in sources.items()}
+    known = {stem: parameter_names(source) for stem, source in sources.items()}
     for stem in sources:
         parameters[stem] |= {key: value for key, value in common.items() if key in known[stem]}
     for key, value in (settings or {}).items():
@@ -123,10 +123,6 @@ def _find(name: str, sources: Mapping[str, Path]) -> str:
     if not matches:
         raise SapgganError(f'notebook "{name}" does not exist; {near_match(name, sources)}')
     return matches[0]
-
-
-def _names(source: Path) -> set[str]:
-    return set(parameter_class(source).__dataclass_fields__)  # type: ignore[attr-defined]
 
 
 def _needs(source: Path, sources: Mapping[str, Path]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import torch
 from papermill import PapermillExecutionError, execute_notebook
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.notebook import places
+from sapggan_lib.notebook import record_path
 from sapggan_lib.notebook import workspace as notebook
 from tests.small_notebooks import make_project, write_notebook
 
@@ -67,7 +67,7 @@ def test_figures_tables_and_results_are_saved_under_the_notebooks_number_and_lis
     record = nb.finish()
     assert record["figures"] == ["01_empty.png"] and record["results"] == ["01_one.csv", "01_score.json"]
     assert json.loads((nb.folder / "results" / "01_score.json").read_text()) == {"fd": 1.5}
-    assert json.loads(places.record_path(nb.folder, nb.name).read_text()) == record
+    assert json.loads(record_path(nb.folder, nb.name).read_text()) == record
 
 
 def test_the_record_has_what_a_rerun_needs(begin):
@@ -79,12 +79,12 @@ def test_the_record_has_what_a_rerun_needs(begin):
 def test_notebooks_of_a_run_share_a_store_with_the_settings_of_the_first(begin, tmp_path, monkeypatch):
     first = begin()
     first.parameters["clip_limit"] = 4.0
-    made = notebook.radiographs(first)
+    made = first.radiographs()
     assert made.config["clip_limit"] == 4.0 and first.data["images"] == len(made) > 0
     second = begin("04_model_comparison")
-    assert notebook.radiographs(second).path == made.path
+    assert second.radiographs().path == made.path
     other_size = begin("04_model_comparison", size=8)
-    assert notebook.radiographs(other_size).resolution == 8
+    assert other_size.radiographs().resolution == 8
 
 
 def test_a_publishable_run_on_own_files_shows_phantoms(begin, tmp_path):
@@ -95,12 +95,12 @@ def test_a_publishable_run_on_own_files_shows_phantoms(begin, tmp_path):
         cv2.imwrite(str(tmp_path / "own" / f"{index}.png"), np.full((16, 16), 60 + index, np.uint8))
     (tmp_path / "own" / "views.csv").write_text("filename,view\n" + "".join(f"{i}.png,PA\n" for i in range(4)))
     nb = begin(data=str(tmp_path / "own"), publishable=True)
-    store = notebook.radiographs(nb)
-    shown = notebook.shown_radiographs(nb, store)
+    store = nb.radiographs()
+    shown = nb.shown_radiographs(store)
     assert shown.path != store.path and len(store) == 4
-    assert notebook.example_file(nb, store).parent != tmp_path / "own"
+    assert nb.example_file(store).parent != tmp_path / "own"
     (tmp_path / "own" / "3.png").unlink()  # files that change make another store, not an error
-    assert len(notebook.radiographs(nb)) == 3
+    assert len(nb.radiographs()) == 3
     nb.parameters["publishable"] = False
-    assert notebook.shown_radiographs(nb, store) is store
-    assert notebook.example_file(nb, store).parent == tmp_path / "own"
+    assert nb.shown_radiographs(store) is store
+    assert nb.example_file(store).parent == tmp_path / "own"

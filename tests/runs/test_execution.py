@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sapggan_lib.base.config import load_yaml
 from sapggan_lib.cli import commands
+from sapggan_lib.notebook.parameters import resolve_parameters
 from sapggan_lib.notebook.places import hide
-from sapggan_lib.notebook.workspace import resolve_parameters
 from sapggan_lib.runs.execution import executed_path, run_papermill
 from tests.small_notebooks import write_notebook
 
