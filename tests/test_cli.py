@@ -1,16 +1,18 @@
+import subprocess
+import sys
+import time
+
 import pytest
 
 from sapggan_lib import cli
+from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.cli import commands
+from sapggan_lib.cli import options
 
 
 def run(capsys, *arguments):
     """Exit status, stdout and stderr of one command."""
-    try:
-        status = cli.main([str(argument) for argument in arguments])
-    except SystemExit as exit_:
-        status = exit_.code
+    status = cli.main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
 
@@ -18,7 +20,35 @@ def run(capsys, *arguments):
 def test_wrong_use_exits_with_2_and_names_the_option(capsys):
     assert run(capsys, "preprocess", "scans")[0] == 2
     status, _, error = run(capsys, "phantom", "out", "--n", "0")
-    assert status == 2 and "'0' is not a whole number above 0" in error
+    assert status == 2 and "0 is not in the range x>=1" in error
+
+
+def test_a_wrong_value_or_option_is_refused_with_the_near_match(capsys):
+    train = ("train", "--data", "store", "--out", "run")
+    status, _, error = run(capsys, *train, "--model", "sapgan")
+    assert status == 2 and "'sapgan' is none of the choices; did you mean \"sapggan\"?" in error
+    status, _, error = run(capsys, *train, "--reslution", "64")
+    assert status == 2 and "Did you mean" in error and "--resolution" in error
+    status, _, error = run(capsys, "preprocess", "scans", "store", "--workers", "2", "--scheduler", "tcp://nowhere:1")
+    assert status == 2 and "--workers is not allowed with --scheduler" in error
+
+
+def test_the_options_of_preprocess_are_its_configuration_with_the_same_defaults(capsys, monkeypatch):
+    configs = []
+    monkeypatch.setattr("sapggan_lib.preprocessing.preprocess", lambda source, out, config, **_: configs.append(config))
+    run(capsys, "preprocess", "scans", "store")
+    run(capsys, "preprocess", "scans", "store", "--size=128", "--crop=0.1", "--clip-limit=0", "--tiles=4",
+        "--channels=3", "--format=pickle", "--unknown-view=keep", "--burned-in=keep", "--keep-paths", "--seed=7")
+    assert configs == [PreprocessConfig(), PreprocessConfig(128, 0.1, 0.0, 4, 3, "pickle", "keep", "keep", True, 7)]
+
+
+def test_help_needs_neither_torch_nor_opencv_nor_yaml_and_is_quick():
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('torch', 'cv2', 'yaml', 'numpy', 'pandas')));"
+    call = f"{blocked} from sapggan_lib.cli import main; sys.exit(main(['--help']))"
+    start = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True)
+    assert done.returncode == 0 and "preprocess" in done.stdout, done.stderr
+    assert time.monotonic() - start < 3  # 0.3 s on a quiet machine
 
 
 def test_an_error_is_one_line_and_a_traceback_only_with_debug(capsys, tmp_path):
@@ -28,18 +58,18 @@ def test_an_error_is_one_line_and_a_traceback_only_with_debug(capsys, tmp_path):
 
 
 def test_a_bug_is_named_as_one(capsys, monkeypatch):
-    monkeypatch.setattr(commands, "doctor", lambda options: 1 / 0)
+    monkeypatch.setattr("sapggan_lib.doctor.examine", lambda: 1 / 0)
     status, _, error = run(capsys, "doctor")
     assert status == 1 and "unexpected ZeroDivisionError" in error and "--debug" in error
 
 
 def test_settings_are_yaml_so_that_types_are_never_guessed():
-    assert commands.parse_settings(["a=007x", "b='007'", "c=[1, 2]", "d=0.5", "e=true", "f=x=y"]) == {
+    assert options.parse_settings(["a=007x", "b='007'", "c=[1, 2]", "d=0.5", "e=true", "f=x=y"]) == {
         "a": "007x", "b": "007", "c": [1, 2], "d": 0.5, "e": True, "f": "x=y"
     }  # fmt: skip
     for wrong in ("a", "=1", "a=["):
         with pytest.raises(SapgganError, match="--set"):
-            commands.parse_settings([wrong])
+            options.parse_settings([wrong])
 
 
 def test_from_phantoms_to_a_trained_model_and_its_samples(capsys, tmp_path):
@@ -60,7 +90,7 @@ def test_from_phantoms_to_a_trained_model_and_its_samples(capsys, tmp_path):
 def test_a_configuration_file_is_read_and_flags_go_over_it(tmp_path):
     path = tmp_path / "run.yml"
     path.write_text("batch: 8\nmodel: {name: sapggan}\n")
-    assert commands.read_yaml(path) == {"batch": 8, "model": {"name": "sapggan"}}
+    assert options.read_yaml(path) == {"batch": 8, "model": {"name": "sapggan"}}
     path.write_text("- a list")
     with pytest.raises(SapgganError, match="expected `key: value` lines"):
-        commands.read_yaml(path)
+        options.read_yaml(path)

@@ -1,127 +1,235 @@
-"""What each `sapggan` command does with its options; each imports what it needs, so that `--help` is quick."""
+"""The commands: one decorated function each, one line an option. Each imports what it needs, so `--help` is quick."""
 
-import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
+
+from sapggan_lib import __version__
+from sapggan_lib.base.config import ModelConfig, PreprocessConfig, TrainConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, field, parse_settings, read_yaml
 
 
-def phantom(options: argparse.Namespace) -> None:
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, message="sapggan %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def sapggan(debug: bool) -> None:
+    """Self Attention PGGAN for chest radiographs."""
+
+
+@sapggan.command()
+@click.argument("out", type=PATH)
+@click.option("--n", type=POSITIVE, default=240, show_default=True, help="Number of files.")
+@click.option("--seed", default=0, show_default=True)
+def phantom(out: Path, n: int, seed: int) -> None:
+    """Write a folder of synthetic chest DICOM."""
     from sapggan_lib.phantoms import write_phantoms
 
-    paths = write_phantoms(options.out, n=options.n, seed=options.seed)
-    print(f"{options.out}: {len(paths)} synthetic DICOM files")
+    paths = write_phantoms(out, n=n, seed=seed)
+    print(f"{out}: {len(paths)} synthetic DICOM files")
 
 
-def preprocess(options: argparse.Namespace) -> None:
-    from sapggan_lib.base.config import PreprocessConfig, from_mapping
+@sapggan.command()
+@click.argument("source", metavar="SRC", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--table", type=PATH, metavar="CSV", help="File names and views, for a folder of images.")
+@field(PreprocessConfig, "size", "Side of the stored images in pixels.")
+@field(PreprocessConfig, "crop", "Share of each side that the random crop removes.")
+@field(PreprocessConfig, "clip_limit", "Of CLAHE; 0 turns it off.")
+@field(PreprocessConfig, "tiles", "Of CLAHE, per side.")
+@field(PreprocessConfig, "format", "Of the images' file.")
+@field(PreprocessConfig, "channels", "3: gray three times.")
+@field(PreprocessConfig, "unknown_view", "Files whose header does not tell the view.")
+@field(PreprocessConfig, "burned_in", "Files that say that text is burned into their pixels; keep: you looked.")
+@field(PreprocessConfig, "keep_paths", "The manifest names the files: not to be shared.")
+@field(PreprocessConfig, "seed", "Of the random crop.")
+@click.option("--retry-failed", is_flag=True, help="Of a finished store, try the failed files again.")
+@click.option("--workers", type=POSITIVE, help="Processes.  [default: all cores]")
+@click.option("--scheduler", metavar="tls://HOST:8786",
+              help="A Dask cluster instead of local processes; tcp:// without encryption, see docs/data.md.")
+def preprocess(source: Path, out: Path, table: Path | None, retry_failed: bool, workers: int | None,
+               scheduler: str | None, **settings: Any) -> None:  # fmt: skip
+    """Turn DICOM, or images with a table, into a store.
+
+    SRC is a folder of any depth, with any file names.
+    """
     from sapggan_lib.preprocessing import preprocess
 
-    names = PreprocessConfig.__dataclass_fields__
-    config = from_mapping(PreprocessConfig, {key: getattr(options, key) for key in names}, "preprocess")
-    summary = preprocess(
-        options.source, options.out, config, table=options.table, workers=options.workers, scheduler=options.scheduler,
-        retry_failed=options.retry_failed,
-    )
+    if workers and scheduler:
+        raise click.UsageError("--workers is not allowed with --scheduler, which has workers of its own")
+    config = from_mapping(PreprocessConfig, settings, "preprocess")
+    summary = preprocess(source, out, config, table=table, workers=workers, scheduler=scheduler,
+                         retry_failed=retry_failed)  # fmt: skip
     print(summary.text())
 
 
-def which(options: argparse.Namespace) -> None:
+@sapggan.command()
+@click.argument("store", type=PATH)
+@click.argument("index")
+def which(store: Path, index: str) -> None:
+    """Tell which file a stored image was made from.
+
+    To whoever has the key that made STORE. INDEX is the image's, or what the manifest has in its column path.
+    """
     from sapggan_lib.privacy import HASH_DIGITS, original_path
 
-    is_index = options.index.isdigit() and len(options.index) < HASH_DIGITS
-    print(original_path(options.store, int(options.index) if is_index else options.index))
+    print(original_path(store, int(index) if index.isdigit() and len(index) < HASH_DIGITS else index))
 
 
-def train(options: argparse.Namespace) -> None:
-    from sapggan_lib.base.config import TrainConfig, from_mapping
+@sapggan.command()
+@click.option("--data", type=PATH, required=True, metavar="STORE")
+@click.option("--out", type=PATH, required=True, metavar="DIR")
+@field(ModelConfig, "name", "The network.", option="--model", default=False)
+@field(TrainConfig, "loss", "The model's own without it.", default=False)
+@click.option("--resolution", type=POSITIVE, help="Of the images.  [default: the store's]")
+@field(TrainConfig, "kimg", "Length in thousands of real images shown.", default=False)
+@click.option("--config", type=PATH, metavar="FILE", help="YAML with any field of TrainConfig.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A field: model.widths=[64,64].")
+@click.option("--curve", type=POSITIVE, metavar="N", help="Score N samples at ten points of the training.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in DIR.")
+def train(data: Path, out: Path, model: str | None, loss: str | None, resolution: int | None, kimg: float | None,
+          config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool) -> None:  # fmt: skip
+    """Train a model on a store.
+
+    Options go over --set, which goes over the file.
+    """
     from sapggan_lib.store import open_store
     from sapggan_lib.training import train
 
-    store = open_store(options.data)
-    mapping = read_yaml(options.config) if options.config else {}
-    model = {"resolution": store.resolution, "channels": store.channels} | dict(mapping.pop("model", {}))
-    for key, value in parse_settings(options.set).items():
-        target = model if key.startswith("model.") else mapping
+    store = open_store(data)
+    mapping = read_yaml(config) if config else {}
+    network = {"resolution": store.resolution, "channels": store.channels} | dict(mapping.pop("model", {}))
+    flags = {"model.name": model, "model.resolution": resolution, "loss": loss, "kimg": kimg}
+    given = parse_settings(settings) | {key: value for key, value in flags.items() if value is not None}
+    for key, value in given.items():
+        target = network if key.startswith("model.") else mapping
         target[key.removeprefix("model.")] = value
-    model |= {key: value for key, value in (("name", options.model), ("resolution", options.resolution)) if value}
-    mapping |= {key: getattr(options, key) for key in ("loss", "kimg") if getattr(options, key) is not None}
-    config = from_mapping(TrainConfig, mapping | {"model": model}, str(options.config or "train"))
-    curve = None
-    if options.curve:
+    training = from_mapping(TrainConfig, {"model": network} | mapping, str(config or "train"))
+    scores = None
+    if curve:
         from sapggan_lib import evaluation
 
         extractor = evaluation.build_extractor()
-        real = evaluation.extract_features(evaluation.load_images(options.data), extractor)
-        curve = evaluation.FrechetCallback(real, extractor, n=options.curve, seed=config.seed)
-        points = tuple(config.kimg * tenth / 10 for tenth in range(1, 11))
-        config = replace(config, snapshot_kimg=config.snapshot_kimg or points)
-    train(store.images, options.out, config, resume=options.resume, on_snapshot=curve, data_hash=store.hash)
+        real = evaluation.extract_features(evaluation.load_images(data), extractor)
+        scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
+        points = tuple(training.kimg * tenth / 10 for tenth in range(1, 11))
+        training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
+    train(store.images, out, training, resume=resume, on_snapshot=scores, data_hash=store.hash)
 
 
-def sample(options: argparse.Namespace) -> None:
+@sapggan.command()
+@click.argument("checkpoint", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--n", type=POSITIVE, default=64, show_default=True, help="Number of images.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--truncation", default=1.0, show_default=True, help="Below 1: more typical, less varied.")
+@click.option("--format", type=OneOf(["png", "dicom"]), default="png", show_default=True)
+def sample(checkpoint: Path, out: Path, n: int, seed: int, truncation: float, format: str) -> None:
+    """Make images with a trained generator.
+
+    CHECKPOINT is a training folder or a .safetensors file.
+    """
     import torch
 
     from sapggan_lib.base.images import write_png
     from sapggan_lib.models import generate, load_generator
 
-    generator = load_generator(options.checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
-    images = generate(generator, options.n, seed=options.seed, truncation=options.truncation)
-    if options.format == "dicom":
+    generator = load_generator(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
+    images = generate(generator, n, seed=seed, truncation=truncation)
+    if format == "dicom":
         from sapggan_lib.dicom import write_secondary_capture
 
-        write_secondary_capture(images, options.out)
+        write_secondary_capture(images, out)
     else:
         for index, image in enumerate(images):
-            write_png(options.out / f"{options.seed:04d}_{index:06d}.png", image)
-    print(f"{options.out}: {len(images)} images of {images.shape[1]}x{images.shape[2]}")
+            write_png(out / f"{seed:04d}_{index:06d}.png", image)
+    print(f"{out}: {len(images)} images of {images.shape[1]}x{images.shape[2]}")
 
 
-def evaluate(options: argparse.Namespace) -> None:
+@sapggan.command()
+@click.argument("real", type=PATH)
+@click.argument("fake", type=PATH)
+@click.option("--extractor", default="efficientnet-lite0", show_default=True,
+              help="efficientnet-lite0, inception, densenet-xrv or a file.")
+@click.option("--n", type=POSITIVE, help="Images of each side.  [default: all; 2,048 from a checkpoint]")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(real: Path, fake: Path, extractor: str, n: int | None, seed: int, as_json: bool) -> None:
+    """Score generated against real images.
+
+    With intervals and the noise floor. REAL and FAKE are each a store, a folder of images, or a checkpoint.
+    """
     import json
 
     from sapggan_lib import evaluation
 
-    sources = (options.real, options.fake)
-    sides = [evaluation.load_images(source, n=options.n, seed=options.seed) for source in sources]
-    extractor = evaluation.build_extractor(options.extractor)
-    real, fake = (evaluation.extract_features(images, extractor) for images in sides)
-    result = evaluation.evaluate(real, fake, seed=options.seed)
-    print(json.dumps(result.to_dict(), indent=2) if options.json else result.text())
+    sides = [evaluation.load_images(source, n=n, seed=seed) for source in (real, fake)]
+    network = evaluation.build_extractor(extractor)
+    result = evaluation.evaluate(*(evaluation.extract_features(images, network) for images in sides), seed=seed)
+    print(json.dumps(result.to_dict(), indent=2) if as_json else result.text())
 
 
-def run(options: argparse.Namespace) -> None:
+@sapggan.command()
+@click.argument("notebooks", nargs=-1, metavar="[NOTEBOOK]...")
+@click.option("--profile", default="smoke", show_default=True, help="smoke, workshop, cpu, gpu or paper.")
+@click.option("--data", type=PATH, metavar="DIR", help="DICOM, or images with a table; none: phantoms.")
+@click.option("--table", type=PATH, metavar="CSV", help="As in preprocess.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter: 04.epochs=[1,2].")
+@click.option("--run", "name", metavar="NAME", help="One plain name, of its folder in papermill_runs (the profile's).")
+@click.option("--jobs", type=POSITIVE, default=1, show_default=True,
+              help="Notebooks at once, where they do not need each other.")
+@click.option("--scheduler", metavar="tls://HOST:8786", default="",
+              help="A Dask cluster to run them on; tcp:// without encryption, see docs/data.md.")
+@click.option("--publishable", is_flag=True, help="Leave no pixel, place or name of the input files.")
+@click.option("--force", is_flag=True, help="Run also what is unchanged.")
+@click.option("--check", is_flag=False, flag_value="reference", metavar="[NAME]",
+              help="Compare the results with the run NAME (reference); give it after the notebooks.")
+def run(notebooks: tuple[str, ...], profile: str, data: Path | None, table: Path | None, settings: tuple[str, ...],
+        name: str | None, jobs: int, scheduler: str, publishable: bool, force: bool, check: str | None) -> None:
+    """Execute the notebooks and write a report.
+
+    NOTEBOOK: "04" is enough; none: all.
+    """
+    from sapggan_lib import runs
     from sapggan_lib.notebook import RUNS
-    from sapggan_lib.runs import check, plan, require_reference, run, run_folder
 
-    common: dict[str, Any] = {"publishable": options.publishable}
-    for key in ("data", "table"):
-        path = getattr(options, key)
+    if jobs > 1 and scheduler:
+        raise click.UsageError("--jobs is not allowed with --scheduler, which runs all that may run at once")
+    common: dict[str, Any] = {"publishable": publishable}
+    for key, path in (("data", data), ("table", table)):
         if path is not None and not path.exists():
             raise SapgganError(f"--{key} {path}: does not exist")
         if path is not None:
             common[key] = str(path.resolve())
-    jobs = plan(options.notebooks, options.profile, parse_settings(options.set), **common)
-    folder = run_folder(RUNS, options.run or options.profile, all(job.publishable for job in jobs))
-    if options.check:
-        require_reference(run_folder(RUNS, options.check, publishable=True), folder)
-    index = run(jobs, folder, options.profile, options.jobs, options.force, options.scheduler)
+    planned = runs.plan(notebooks, profile, parse_settings(settings), **common)
+    folder = runs.run_folder(RUNS, name or profile, all(job.publishable for job in planned))
+    if check:
+        runs.require_reference(runs.run_folder(RUNS, check, publishable=True), folder)
+    index = runs.run(planned, folder, profile, jobs, force, scheduler)
     print(f"report: {index}")
-    if options.check:
-        check(folder, RUNS / options.check, jobs)
+    if check:
+        runs.check(folder, RUNS / check, planned)
 
 
-def workshop(options: argparse.Namespace) -> None:
+@sapggan.command()
+@click.argument("out", type=PATH)
+def workshop(out: Path) -> None:
+    """Copy the notebooks for a class.
+
+    Into OUT, a new folder: students', instructor's and notes.
+    """
     from sapggan_lib.runs import write_workshop
 
-    number = write_workshop(options.out)
-    print(f"{options.out}: {number} notebooks in student/ and in instructor/, with workshop.md for the instructor")
+    number = write_workshop(out)
+    print(f"{out}: {number} notebooks in student/ and in instructor/, with workshop.md for the instructor")
 
 
-def doctor(options: argparse.Namespace) -> None:
+@sapggan.command()
+@click.option("--device", is_flag=True, help="Also try each fast path against the plain step (1 min).")
+def doctor(device: bool) -> None:
+    """Tell what is installed, slow or missing, and the fix."""
     from sapggan_lib import doctor
 
     checks = doctor.examine()
@@ -129,45 +237,9 @@ def doctor(options: argparse.Namespace) -> None:
     missing = [check.name for check in checks if check.state == "missing" and check.name != "Inception"]
     if missing:
         raise SapgganError(f"missing: {', '.join(missing)}; the lines above say how to mend each")
-    if options.device:
-        failed = []
-        for check in doctor.examine_device():
-            print(doctor.report([check]), flush=True)
-            failed += [check.name] if check.state == "failed" else []
-        if failed:
-            raise SapgganError(f"wrong on this device: {', '.join(failed)}; the lines above say how to do without")
-
-
-def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """`["key=value", ...]` with YAML values, so that 007 in quotes stays text and [1, 2] is a list."""
-    import yaml
-
-    from sapggan_lib.base.config import load_yaml
-
-    values = {}
-    for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise SapgganError(f"--set {setting}: write KEY=VALUE")
-        try:
-            values[key.strip()] = load_yaml(value)
-        except yaml.YAMLError:
-            raise SapgganError(f"--set {setting}: the value is not YAML; quote it") from None
-    return values
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises `SapgganError` when it is missing or something else."""
-    import yaml
-
-    from sapggan_lib.base.config import load_yaml
-
-    if not path.is_file():
-        raise SapgganError(f"{path}: no such file")
-    try:
-        content = load_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SapgganError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
-    if not isinstance(content, dict):
-        raise SapgganError(f"{path}: expected `key: value` lines")
-    return content
+    failed = []
+    for check in doctor.examine_device() if device else ():
+        print(doctor.report([check]), flush=True)
+        failed += [check.name] if check.state == "failed" else []
+    if failed:
+        raise SapgganError(f"wrong on this device: {', '.join(failed)}; the lines above say how to do without")

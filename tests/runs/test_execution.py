@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sapggan_lib.base.config import load_yaml
-from sapggan_lib.cli import commands
+from sapggan_lib.cli import options
 from sapggan_lib.notebook.parameters import resolve_parameters
 from sapggan_lib.notebook.places import hide
 from sapggan_lib.runs.execution import executed_path, run_papermill
@@ -53,7 +53,7 @@ def test_every_value_arrives_as_it_was(values):
 
 @pytest.mark.parametrize("text", ["1e-4", "0.00001", "1e16", "-2E+3", "1.5e-7", ".5e1", "3.", "1e5"])
 def test_numbers_are_numbers_however_they_are_written(text):
-    assert commands.parse_settings([f"lr={text}"]) == {"lr": float(text)}
+    assert options.parse_settings([f"lr={text}"]) == {"lr": float(text)}
     assert injected({"lr": float(text)}) == {"lr": float(text)}
 
 

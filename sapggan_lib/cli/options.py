@@ -1,0 +1,71 @@
+"""Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files."""
+
+import dataclasses
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sapggan_lib.base.config import load_yaml
+from sapggan_lib.base.errors import SapgganError, near_match
+
+PATH = click.Path(path_type=Path)
+POSITIVE = click.IntRange(min=1)
+
+
+class OneOf(click.Choice):
+    """One of some words or numbers; another one is refused with the near match."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        return f"{value!r} is none of the choices; {near_match(str(value), map(str, self.choices))}"
+
+
+def field(config: type, name: str, text: str, option: str = "", default: bool = True) -> Callable[[Any], Any]:
+    """The option `--NAME` (or `option`) for a field of the dataclass `config`: its type and, with `default`, default.
+
+    Without `default` the option is None when it is not given, so that a file's value counts.
+    """
+    kind = typing.get_type_hints(config)[name]
+    if type(None) in typing.get_args(kind):              # X | None
+        kind = typing.get_args(kind)[0]
+    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+    settings: dict[str, Any] = {"type": OneOf(choices) if choices else kind}
+    if kind is bool:
+        settings = {"is_flag": True}
+    if default:
+        (value,) = (one.default for one in dataclasses.fields(config) if one.name == name)
+        settings |= {"default": value, "show_default": kind is not bool}
+    return click.option(option or f"--{name.replace('_', '-')}", help=text, **settings)
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`["key=value", ...]` with YAML values, so that 007 in quotes stays text and [1, 2] is a list."""
+    import yaml
+
+    values = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise SapgganError(f"--set {setting}: write KEY=VALUE")
+        try:
+            values[key.strip()] = load_yaml(value)
+        except yaml.YAMLError:
+            raise SapgganError(f"--set {setting}: the value is not YAML; quote it") from None
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises `SapgganError` when it is missing or something else."""
+    import yaml
+
+    if not path.is_file():
+        raise SapgganError(f"{path}: no such file")
+    try:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SapgganError(f"{path}: not YAML ({str(error).splitlines()[0]})") from None
+    if not isinstance(content, dict):
+        raise SapgganError(f"{path}: expected `key: value` lines")
+    return content
