@@ -1,6 +1,7 @@
 """Notebooks headlessly: which, with what, resumed, reported, and checked against a reference run."""
 
 from sapggan_lib.runs.comparison import check, require_reference
+from sapggan_lib.runs.folder import run_folder
 from sapggan_lib.runs.jobs import plan
-from sapggan_lib.runs.runner import run, run_folder
+from sapggan_lib.runs.runner import run
 from sapggan_lib.runs.workshop import write_workshop

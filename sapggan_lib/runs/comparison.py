@@ -1,13 +1,11 @@
 """A run's results against a reference run's, within the tolerances that `RULES` states."""
 
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from sapggan_lib.base.errors import SapgganError
@@ -21,10 +19,8 @@ EXACT = "equal"
 NEAR = "text and whole numbers equal, others within TOLERANCE or AROUND_ZERO"
 SCORE = "intervals overlap, or as NEAR"
 SKIP = "not compared"
-RULES = (             # the first that matches decides
+RULES = (             # the first that matches decides; *.md and *.tex have the numbers of the CSV beside them
     # file of results/           column or key   how
-    ("*.md",                     "*",            SKIP),   # the CSV beside it has the same numbers
-    ("*.tex",                    "*",            SKIP),
     ("04_scores_equal_time.*",   "*",            SKIP),   # what this machine reaches in a time
     ("05_table_1_hours.*",       "*",            SKIP),
     ("*_paper_table_1.csv",      "*",            EXACT),
@@ -41,6 +37,8 @@ RULES = (             # the first that matches decides
     ("*",                        "*",            NEAR),   # counts, parameter tables and protocols are whole or text
 )  # fmt: skip
 STATES = ("same", "within tolerance", "differs", "not comparable")  # of a comparison, the worse the later
+SAME, WITHIN, DIFFERS = range(3)
+Value = tuple[Any, Mapping[str, Any]]  # a plain value, and the mapping that it stands in
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def check(folder: Path, reference: Path, jobs: Sequence[Job]) -> None:
     differing = [line for line in lines if line.state == "differs"]
     if differing:
         raise SapgganError(f"{len(differing)} of {len(lines)} comparisons with {reference} differ, first "
-                           f"{differing[0].what}; sapggan_lib/check.py states the tolerances")
+                           f"{differing[0].what}; sapggan_lib/runs/comparison.py states the tolerances")
     if all(line.state == "not comparable" for line in lines):
         raise SapgganError(f"nothing is comparable with {reference}; run with its profile and data")
 
@@ -123,72 +121,65 @@ def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
     missing = [path for path in (ours, theirs) if not path.is_file()]
     if missing:
         return [Comparison(ours.name, "differs", f"{missing[0]} is missing")]
-    here, there = ({place: (value, row) for place, value, row in _leaves(_read(path))} for path in (ours, theirs))
+    here, there = (dict(_values(_read(path))) for path in (ours, theirs))
     worst: dict[str, tuple[int, float, str]] = {}
-    for place in dict.fromkeys([*here, *there]):
-        column = next((key for key in reversed(place) if not key.startswith("row ")), "")
+    for place, column in dict.fromkeys([*here, *there]):
         how = next(how for file, name, how in RULES if fnmatch(ours.name, file) and fnmatch(column, name))
         if how == SKIP:
             continue
-        state, distance = 2, math.inf
-        if place in here and place in there:
-            state, distance = _judge(here[place], there[place], how)
-        values = [_text(side[place][0]) if place in side else "missing" for side in (here, there)]
-        detail = f"{' '.join(place)}: {values[0]} here, {values[1]} in the reference" if state else ""
-        worst[column] = max(worst.get(column, (0, -1.0, "")), (state, distance, detail))
-    same = [column for column, (state, *_) in worst.items() if not state]
+        one, other = (side.get((place, column)) for side in (here, there))
+        state, distance = _judge(one, other, how) if one and other else (DIFFERS, math.inf)
+        detail = f"{place}: {_text(one)} here, {_text(other)} in the reference"
+        worst[column] = max(worst.get(column, (SAME, -1.0, "")), (state, distance, detail))
+    same = [column for column, (state, *_) in worst.items() if state == SAME]
     lines = [Comparison(ours.name, "same", ", ".join(same))] if same else []
     return lines + [Comparison(f"{ours.name} {column}".rstrip(), STATES[state], detail)
-                    for column, (state, _, detail) in worst.items() if state]
+                    for column, (state, _, detail) in worst.items() if state != SAME]
 
 
-def _judge(here: tuple[Any, Mapping[str, Any]], there: tuple[Any, Mapping[str, Any]], how: str) -> tuple[int, float]:
-    """The index in STATES and the relative distance of two values, each with the row that it stands in."""
-    (ours, row), (theirs, other) = here, there
-    if ours == theirs:
-        return 0, 0.0
-    kinds = {type(value) for value in (ours, theirs)}
-    if float not in kinds or kinds - {int, float}:
-        return 2, math.inf
-    distance = abs(ours - theirs) / max(abs(ours), abs(theirs))
+def _judge(ours: Value, theirs: Value, how: str) -> tuple[int, float]:
+    """The index in STATES and the relative distance of two values."""
+    (here, row), (there, other) = ours, theirs
+    if here == there:
+        return SAME, 0.0
+    if {type(here), type(there)} not in ({float}, {float, int}):
+        return DIFFERS, math.inf
+    distance = abs(here - there) / max(abs(here), abs(there))
     ends = [side.get(end) for end in ("low", "high") for side in (row, other)]
     known = [end for end in ends if isinstance(end, (int, float))]
     overlap = how == SCORE and len(known) == 4 and max(known[:2]) <= min(known[2:])
-    near = how != EXACT and (distance <= TOLERANCE or abs(ours - theirs) <= AROUND_ZERO)
-    return (0 if distance <= ROUNDING else 1 if overlap or near else 2), distance
+    near = how != EXACT and math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=AROUND_ZERO)
+    return (SAME if distance <= ROUNDING else WITHIN if overlap or near else DIFFERS), distance
 
 
 def _read(path: Path) -> Any:
-    text = path.read_text(encoding="utf-8")
+    """A result's content: of a CSV a mapping for each row, nothing of text."""
     if path.suffix == ".json":
-        return json.loads(text)
-    if path.suffix == ".csv":
-        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(text.splitlines())]
-    return {"text": text}
+        return json.loads(path.read_text(encoding="utf-8"))
+    if path.suffix != ".csv":
+        return {}
+    import pandas as pd
+
+    # nullable types: a blank cell must not make whole numbers of a column fractions
+    table = pd.read_csv(path, dtype_backend="numpy_nullable", keep_default_na=False, na_values=[""])
+    return json.loads(table.to_json(orient="records", double_precision=15))
 
 
-def _number(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def _leaves(
-    content: Any, place: tuple[str, ...] = (), row: Mapping[str, Any] = MappingProxyType({})
-) -> Iterator[tuple[tuple[str, ...], Any, Mapping[str, Any]]]:
-    """Every plain value: its keys from outside in, a list's as "row N", itself, and the mapping that it stands in."""
+def _values(
+    content: Any, place: str = "", column: str = "", row: Mapping[str, Any] | None = None
+) -> Iterator[tuple[tuple[str, str], Value]]:
+    """Every plain value under its place ("row 1 floor", "fd low") and last key."""
     if isinstance(content, dict):
         for key, value in content.items():
-            yield from _leaves(value, (*place, key), content)
+            yield from _values(value, f"{place} {key}".lstrip(), key, content)
     elif isinstance(content, list):
         for number, value in enumerate(content, start=1):
-            yield from _leaves(value, (*place, f"row {number}"), row)
+            yield from _values(value, f"{place} row {number}".lstrip(), column, row)
     else:
-        yield place, content, row
+        yield (place, column), (content, row or {})
 
 
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _text(value: Value | None) -> str:
+    if value is None:
+        return "missing"
+    return f"{value[0]:.6g}" if isinstance(value[0], float) else str(value[0])

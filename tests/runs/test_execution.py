@@ -1,6 +1,7 @@
 """What a notebook gets as parameters is what went in, to the type and the last digit."""
 
 import json
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from sapggan_lib.base.config import load_yaml
 from sapggan_lib.cli import options
 from sapggan_lib.notebook.parameters import resolve_parameters
 from sapggan_lib.notebook.places import hide
-from sapggan_lib.runs.execution import executed_path, run_papermill
+from sapggan_lib.runs.execution import run_papermill
+from sapggan_lib.runs.folder import RunFolder
+from sapggan_lib.runs.jobs import Job
 from tests.small_notebooks import write_notebook
 
 PARAMETERS = (
@@ -28,10 +31,10 @@ def injected(values):
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "{run}"                        # braces mean something to papermill
         source = write_notebook(folder / "01_first.ipynb", [], PARAMETERS)
-        task = {"name": "01_first", "source": str(source), "folder": str(folder), "private": str(folder),
-                "parameters": resolve_parameters(source, values, "test")}  # fmt: skip
-        run_papermill(json.loads(json.dumps(task)), prepare_only=True)
-        cells = json.loads(executed_path(folder, "01_first").read_text(encoding="utf-8"))["cells"]
+        job = Job("01_first", source, resolve_parameters(source, values, "test"), (), "key")
+        run = RunFolder(folder, folder)
+        run_papermill(*pickle.loads(pickle.dumps((job, run))), prepare_only=True)
+        cells = json.loads(run.executing("01_first").read_text(encoding="utf-8"))["cells"]
     names = {}
     for cell in cells:
         if cell["cell_type"] == "code":

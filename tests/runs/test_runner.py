@@ -7,9 +7,9 @@ import pytest
 from filelock import FileLock
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.runs.execution import executed_path
+from sapggan_lib.runs.folder import RunFolder, run_folder
 from sapggan_lib.runs.jobs import plan
-from sapggan_lib.runs.runner import _show_progress, run, run_folder
+from sapggan_lib.runs.runner import _show_progress, run
 from tests.small_notebooks import make_project, start_code, write_notebook
 
 
@@ -44,6 +44,7 @@ def test_a_run_leaves_notebooks_figures_tables_pages_and_its_record_and_a_rerun_
     assert "Title of 01_first" in page and "data:image/png;base64" in page
     for text in (page, index.read_text()):  # a report opens without a network
         assert not re.findall(r"<(?:script|link|img)[^>]*(?:src|href)=[\"']https?:", text)
+        assert not re.search(r"unpkg|cdnjs|import\(", text)
     capsys.readouterr()
     before = (folder / "01_first.ipynb").stat().st_mtime_ns
     run(plan([], "smoke"), folder, "smoke")
@@ -161,7 +162,7 @@ def test_what_killed_processes_left_is_swept_in_every_folder_unless_a_notebook_i
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    other = executed_path(folder, "02_of_a_killed_run").parent
+    other = RunFolder(folder, folder).executing("02_of_a_killed_run").parent
     with FileLock(other / ".lock"):
         run(plan([], "smoke"), folder, "smoke")
         assert all(path.exists() for path in stale)
