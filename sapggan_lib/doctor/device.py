@@ -5,11 +5,9 @@ Wrong numbers are an error. A path that is slower here, or cannot be had, is non
 
 import contextlib
 import io
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,29 +16,20 @@ from torch import Tensor, nn
 
 from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.doctor.installation import Check
+from sapggan_lib.doctor.trial import BATCH, Trial, carry, difference, flat
 from sapggan_lib.losses import gradient_penalty, wgan_penalty
 from sapggan_lib.training import (
     Batches,
-    FastStep,
-    Step,
-    build,
     choose_device,
     choose_fast_paths,
     compile_blocks,
     compile_penalty,
-    eager_blocks,
     first_line,
-    read_checkpoint,
-    resolve,
-    restore,
-    same_run,
-    save_checkpoint,
 )
 
 SAPGGAN = ModelConfig("sapggan", 16, latent=16, widths=(16, 16, 16))
 STYLEGAN = ModelConfig("stylegan", 16, latent=16, widths=(16, 16, 16))
 CPU = torch.device("cpu")
-BATCH = 8
 TOLERANCE = 0.01  # relative, of float32 summed in another order, over some steps
 COARSE = 0.4      # of a step in bfloat16, whose rounding turns a gradient by about a fifth
 LONG_RUN = TrainConfig(SAPGGAN, kimg=1e7)
@@ -176,71 +165,6 @@ def choice(device: torch.device) -> Check:
     return Check("", "ok", choose_fast_paths(LONG_RUN, device)[1])
 
 
-class Trial:
-    """A small training: the same weights, images and random numbers, whatever the device and the path."""
-
-    def __init__(self, device: torch.device, model: ModelConfig, backend: str = "inductor", **paths: Any):
-        self.device = device
-        config = TrainConfig(
-            model, "relativistic-pairing", batch=BATCH, lr=0.3, betas=(0.5, 0.9), r1_gamma=1.0, grow_kimg=1.0,
-            ema_half_life=0.01, precision="float32", compile=False, cuda_graphs=False,
-        )  # fmt: skip
-        config = replace(config, **paths)
-        self.config = resolve(config, device.type == "cuda")
-        torch.manual_seed(0)
-        self.state = build(self.config, device)
-        with torch.no_grad():
-            for network in (self.state.generator, self.state.discriminator):
-                for weight in network.parameters():  # off their start, where much is 0 and StyleGAN's first map is flat
-                    weight.add_(0.1 * torch.randn(weight.shape).to(device))
-        self.state.ema.load_state_dict(self.state.generator.state_dict())
-        self.state.images = 1500  # of a growing model: in the middle of its last fade
-        for optimizer in (self.state.optimizer_g, self.state.optimizer_d):
-            optimizer.param_groups[0]["eps"] = 1.0  # else rounding decides the sign of the smallest steps
-        # on every device, whose own random numbers differ; made here, since a recorded graph cannot copy from the CPU
-        self.latents = torch.randn(BATCH, model.latent, generator=torch.Generator().manual_seed(0)).to(device)
-        step = Step(self.state, self.config, device)
-        self.step: Step | FastStep = FastStep(step, backend) if config.compile or config.cuda_graphs else step
-        for network in (self.state.generator, self.state.discriminator) if config.compile else ():
-            eager_blocks(network)
-            network.blocks[-1].compile(dynamic=False, backend=backend)  # type: ignore[index, operator, union-attr]
-
-    def run(self, steps: int) -> list[Tensor]:
-        """Train, and return the losses, how each network and its average have moved, and Adam's second moments."""
-        state = self.state
-        torch.manual_seed(1)
-        networks = (state.generator, state.discriminator, state.ema)
-        before = [flat(network.parameters()) for network in networks]
-        losses = [loss for _ in range(steps) for loss in self.step(self.real(state.step)).values()]
-        moved = [flat(network.parameters()) - old for network, old in zip(networks, before, strict=True)]
-        moments = [flat(adam["exp_avg_sq"] for adam in optimizer.state.values()).sqrt()
-                   for optimizer in (state.optimizer_g, state.optimizer_d)]  # fmt: skip
-        return [flat(losses), *moved, *moments]
-
-    def real(self, number: int) -> Tensor:
-        side = self.config.model.resolution
-        return torch.rand(BATCH, 1, side, side, generator=torch.Generator().manual_seed(number)).to(self.device) * 2 - 1
-
-    def seconds(self) -> float:
-        """Of a step without penalty: the best of three after a first."""
-        real, times = self.real(0), []
-        for _ in range(4):
-            start = time.perf_counter()
-            self.step(real)
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        return min(times[1:])
-
-    def autocast_in_backward(self) -> list[bool]:
-        """A list that grows with each gradient: whether its backward pass ran within autocast."""
-        seen: list[bool] = []
-        for network in (self.state.generator, self.state.discriminator):
-            for weight in network.parameters():
-                weight.register_hook(lambda _: seen.append(torch.is_autocast_enabled(self.device.type)))
-        return seen
-
-
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
     """Ten bits are too coarse for comparing a GPU with a CPU."""
@@ -252,25 +176,6 @@ def without_tf32() -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
-
-
-def carry(before: Trial, after: Trial) -> None:
-    """Save a checkpoint of one training and go on from it with another."""
-    with tempfile.TemporaryDirectory() as name:
-        save_checkpoint(Path(name), before.state, before.config, "")
-        content = read_checkpoint(Path(name))
-        same_run(content, after.config, "", Path(name), after.device.type)
-        restore(after.state, content)
-
-
-def flat(tensors: Iterable[Tensor | None]) -> Tensor:
-    """A copy in one vector on the CPU."""
-    return torch.cat([tensor.detach().flatten().float().cpu() for tensor in tensors if tensor is not None])
-
-
-def difference(expected: list[Tensor], found: list[Tensor]) -> float:
-    """The largest one, relative to the expected vector's length; NaN when any is."""
-    return float(torch.stack([(a - b).norm() / a.norm() for a, b in zip(expected, found, strict=True)]).max())
 
 
 def speed(plain: Trial, fast: Trial) -> str:

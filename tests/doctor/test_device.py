@@ -6,6 +6,7 @@ import torch
 
 from sapggan_lib import cli, losses
 from sapggan_lib.doctor import device as device_check
+from sapggan_lib.doctor import trial
 from sapggan_lib.doctor.installation import Check
 from sapggan_lib.training import accelerate as fast
 from sapggan_lib.training import checkpoint
@@ -32,9 +33,9 @@ def test_every_path_is_ok_on_the_cpu(monkeypatch):
 
 
 def test_the_growing_network_is_in_the_middle_of_a_fade():
-    trial = device_check.Trial(CPU, device_check.STYLEGAN)
-    trial.run(1)
-    assert trial.state.generator.fading and trial.state.generator.level == 2
+    growing = trial.Trial(CPU, device_check.STYLEGAN)
+    growing.run(1)
+    assert growing.state.generator.fading and growing.state.generator.level == 2
 
 
 def test_bfloat16_that_training_leaves_out_is_slow_and_no_error(monkeypatch):
@@ -98,7 +99,7 @@ def test_a_restore_that_changes_the_optimiser_is_found(monkeypatch):
         state.optimizer_g.param_groups[0]["lr"] *= 1.1
 
     for wrong in (forgetful, hasty):
-        monkeypatch.setattr(device_check, "restore", wrong)
+        monkeypatch.setattr(trial, "restore", wrong)
         assert device_check.resume(CPU).state == "failed"
 
 
