@@ -25,6 +25,7 @@ from sapggan_lib.evaluation import (
     frechet_distance,
     jackknife,
     kernel_distance,
+    student_t,
 )
 from sapggan_lib.models import WEIGHTS, default_widths, generate, load_generator, save_generator
 from sapggan_lib.training import CHECKPOINT, read_log, resolve, shrink, train
@@ -32,7 +33,7 @@ from sapggan_lib.training import CHECKPOINT, read_log, resolve, shrink, train
 ENDLESS = 1e6                        # kimg: the seconds end a training
 REHEARSAL, STAGE, LOG = 32, 8, 16    # batches: at full size, for each stage of a growing model, between log lines
 WARM_UP = 120.0                      # seconds that compiling may take on CUDA
-BLOCKS, T9 = 10, 2.262               # of the jackknife, and Student's t for 9 degrees of freedom at 0.975
+BLOCKS = 10                          # of the jackknife
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def score(generator: nn.Module, real: np.ndarray, n: int, bench: Bench) -> dict[
         return {"fd": frechet_distance(real[i], fake[j])}
 
     value = frechet_distance(real, fake)
-    margin = T9 * jackknife(distance, len(real), len(fake), 0, BLOCKS)["fd"]
+    margin = student_t(BLOCKS - 1) * jackknife(distance, len(real), len(fake), 0, BLOCKS)["fd"]
     kid, error = kernel_distance(real, fake)
     order = np.random.default_rng(0).permutation(len(real))
     half = len(order) // 2
