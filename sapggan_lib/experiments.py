@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 from torch import nn
 
 from sapggan_lib import evaluation
@@ -21,19 +22,9 @@ from sapggan_lib.base.images import read_image
 from sapggan_lib.evaluation import Features
 from sapggan_lib.models import generate
 from sapggan_lib.notebook import Notebook
-from sapggan_lib.store import Store
 from sapggan_lib.training import CHECKPOINT, train
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 FACTS = "comparison.json"    # beside each training: what it was made of
-
-
-def split_images(store: Store, held_out: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Training and held-out images of a store, uint8 `[N, H, W]` or `[N, H, W, 3]`; no patient is on both sides."""
-    train, held = store.split(held_out, seed)
-    return store.images[train], store.images[held]
 
 
 def colour_images(folder: Path | str, size: int, n: int) -> np.ndarray:
@@ -65,50 +56,20 @@ def _middle_square(image: np.ndarray, size: int) -> np.ndarray:
     return square if square.ndim == 3 else np.repeat(square[..., None], 3, axis=2)
 
 
-def training(
+def variant(
     images: np.ndarray,               # the training images
     epochs: Sequence[float],          # when scores are made; the last one ends the training
     batch: int = 16,
     widths: Sequence[int] = (),       # feature maps at 4x4, 8x8, ...; empty: the reference plan
-    loss: str = "",                   # empty: the model's own
     seed: int = 0,
-    **model: str,                     # further fields of `ModelConfig`
+    loss: str = "",                   # empty: the model's own
+    **model: str,                     # further fields of `ModelConfig`, such as name="dcgan" or attention="none"
 ) -> TrainConfig:
-    """A training whose length counts in epochs. Raises `SapgganError` for a name that does not exist."""
+    """One training of a comparison, its length in epochs. Raises `SapgganError` for a name that does not exist."""
     kimg = [epoch * len(images) / 1000 for epoch in epochs]
     plan = {"resolution": images.shape[1], "channels": 1 if images.ndim == 3 else 3, "widths": widths or None}
     settings = {"kimg": kimg[-1], "snapshot_kimg": kimg, "batch": batch, "loss": loss or None, "seed": seed}
-    return from_mapping(TrainConfig, settings | {"model": plan | model}, "variants")
-
-
-def model_variants(
-    names: Sequence[str], images: np.ndarray, epochs: Sequence[float], batch: int = 16, widths: Sequence[int] = (),
-    loss: str = "", seed: int = 0,
-) -> dict[str, TrainConfig]:  # fmt: skip
-    """A training for each model, equal in images shown; arguments as in `training`."""
-    return {name: training(images, epochs, batch, widths, loss, seed, name=name) for name in names}
-
-
-def loss_variants(
-    losses: Sequence[str], seeds: int, images: np.ndarray, epochs: Sequence[float], batch: int = 16,
-    widths: Sequence[int] = (), seed: int = 0,
-) -> dict[str, TrainConfig]:  # fmt: skip
-    """A SAPGGAN training for each loss and each of `seeds` seeds from `seed` on, labelled "loss, seed N"."""
-    return {
-        f"{loss}, seed {number}": training(images, epochs, batch, widths, loss, number)
-        for loss in losses for number in range(seed, seed + seeds)
-    }  # fmt: skip
-
-
-def attention_variants(
-    attentions: Sequence[str], seeds: int, images: np.ndarray, epochs: Sequence[float], batch: int = 16,
-    widths: Sequence[int] = (), seed: int = 0,
-) -> dict[str, TrainConfig]:  # fmt: skip
-    """The same for each attention ("se", "sagan", "none"), labelled "attention, seed N", all with RA-hinge."""
-    return {
-        f"{attention}, seed {number}": training(images, epochs, batch, widths, "ra-hinge", number, attention=attention)
-        for attention in attentions for number in range(seed, seed + seeds)
-    }  # fmt: skip
+    return from_mapping(TrainConfig, settings | {"model": plan | model}, "variant")
 
 
 def progress_of(folder: Path, steps: int = 8) -> tuple[list[float], list[np.ndarray]]:
@@ -132,7 +93,7 @@ def compare(
     seed: int = 0,
     data_hash: str = "",
     begun: Path | None = None,             # folder of an earlier comparison whose trainings go on here, as copies
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """Train each variant, or go on with it, or take it as it is when it is finished; its scores over the training.
 
     Scores come from the averaged generator, on `samples` images against as many real ones chosen by `seed`; they are
@@ -184,7 +145,7 @@ def _place_of(label: str, facts: dict[str, Any], folder: Path, begun: Path | Non
     return out
 
 
-def equal_time_variants(variants: Mapping[str, TrainConfig], scores: "pd.DataFrame") -> dict[str, TrainConfig]:
+def equal_time_variants(variants: Mapping[str, TrainConfig], scores: pd.DataFrame) -> dict[str, TrainConfig]:
     """The same trainings, the quicker ones so much longer that each takes the hours of the slowest.
 
     `scores` are what `compare` gave for `variants`: from them comes each one's speed. What is added is scored twice, at
@@ -204,7 +165,7 @@ def equal_time_variants(variants: Mapping[str, TrainConfig], scores: "pd.DataFra
 
 def scores_of_run(
     nb: Notebook, images: np.ndarray, extractor: str, samples: int, equal_time: bool = False
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """The scores that `04_model_comparison` left in this run; without them, those of a small SAPGGAN trained now.
 
     Either way `nb.work / "models" / "sapggan"` then holds a generator. `equal_time`: those of equal hours, not images;
@@ -215,5 +176,5 @@ def scores_of_run(
         path = results / ("04_scores_equal_time.json" if equal_time else "04_scores.json")
         return evaluation.score_frame(json.loads(path.read_text(encoding="utf-8")) if path.exists() else [])
     scales = images.shape[1].bit_length() - 2
-    variants = model_variants(["sapggan"], images, epochs=[1, 2], widths=[32] * scales, seed=nb.parameters["seed"])
-    return compare(variants, images, nb.work / "models", extractor, samples, nb.parameters["seed"])
+    config = variant(images, epochs=[1, 2], widths=[32] * scales, seed=nb.parameters["seed"])
+    return compare({"sapggan": config}, images, nb.work / "models", extractor, samples, nb.parameters["seed"])

@@ -1,6 +1,6 @@
 """Every figure of the project: data and `ax` in, `ax` out; one style."""
 
-from sapggan_lib.figures.images import plot_counts, plot_gated_maps, plot_histograms, plot_images, plot_pyramid
+from sapggan_lib.figures.images import plot_counts, plot_gated_maps, plot_histograms, plot_images
 from sapggan_lib.figures.networks import (
     plot_architecture,
     plot_by_resolution,

@@ -46,12 +46,6 @@ def plot_images(
     return ax
 
 
-def plot_pyramid(ax: Axes, pyramid: Sequence[np.ndarray]) -> Axes:
-    """One sample at every scale, 4x4 first, each drawn at the same size. `pyramid`: uint8 [r, r] or [r, r, 3]."""
-    labels = [f"{image.shape[0]}x{image.shape[1]}" for image in pyramid]
-    return plot_images(ax, pyramid, columns=len(pyramid), labels=labels)
-
-
 def plot_gated_maps(
     ax: Axes,
     before: np.ndarray,                   # feature maps [C, r, r]

@@ -1,20 +1,18 @@
 """Networks and their training: blocks, gates, losses, and the signs of health in a log."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 
 from sapggan_lib.figures.style import PALETTE, dashed, marked, size_ticks
 from sapggan_lib.training import COLLAPSE, Log, curve
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def plot_architecture(ax: Axes, table: "pd.DataFrame") -> Axes:
+def plot_architecture(ax: Axes, table: pd.DataFrame) -> Axes:
     """The paper's Figure 1 from real modules. `table`: as `lessons.architecture.parameter_table` makes it."""
     rows = len(table)
     arrow = {"arrowstyle": "-|>", "color": "0.3", "lw": 1.2}

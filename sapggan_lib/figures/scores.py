@@ -1,19 +1,16 @@
 """Scores: over a training, over seeds, of real against real images. Frames are those of `evaluation.score_frame`."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sapggan_lib.figures.style import PALETTE, colour, dashed, distance_ticks, marked, size_ticks
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def plot_frechet_curves(ax: Axes, scores: "pd.DataFrame", by: str = "epoch") -> Axes:
+def plot_frechet_curves(ax: Axes, scores: pd.DataFrame, by: str = "epoch") -> Axes:
     """Distance over `by` (epoch, kimg or hours), one line per method with its interval; the floor dotted.
 
     Lower is better; log scale, since distances fall by orders of magnitude.
@@ -31,7 +28,7 @@ def plot_frechet_curves(ax: Axes, scores: "pd.DataFrame", by: str = "epoch") -> 
     return ax
 
 
-def plot_seed_curves(ax: Axes, scores: "pd.DataFrame") -> Axes:
+def plot_seed_curves(ax: Axes, scores: pd.DataFrame) -> Axes:
     """Distance over kimg, one colour per method: thin lines for the seeds, a thick one at their mean, the range shaded.
 
     Each seed of a method has scores at the same kimg.
@@ -46,7 +43,7 @@ def plot_seed_curves(ax: Axes, scores: "pd.DataFrame") -> Axes:
     return ax
 
 
-def plot_groups(ax: Axes, scores: "pd.DataFrame") -> Axes:
+def plot_groups(ax: Axes, scores: pd.DataFrame) -> Axes:
     """One dot for each score of a method, and a bar at their mean."""
     groups = scores.groupby("method", sort=False)["value"]
     for place, (_, values) in enumerate(groups):
@@ -68,7 +65,7 @@ def plot_floor(ax: Axes, floors: Mapping[int, Sequence[float]], metric: str = "F
     return ax
 
 
-def plot_changes(ax: Axes, scores: "pd.DataFrame") -> Axes:
+def plot_changes(ax: Axes, scores: pd.DataFrame) -> Axes:
     """A dot with its interval for each method (here: a change of the images), the first one's value dotted."""
     rows = scores[::-1]
     errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]

@@ -1,18 +1,14 @@
 """What a Fréchet distance on radiographs sees and misses: experiments with known answers, for notebook 05."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import pandas as pd
 import torch
 from torch.nn.functional import avg_pool2d
 
 from sapggan_lib import evaluation
 from sapggan_lib.evaluation import Extractor, Features, Network
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 UNCHANGED = "unchanged"
 COPIES = "copies of the reference"
@@ -48,49 +44,29 @@ def changes(images: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def sensitivity(images: np.ndarray, extractor: Extractor, n: int = 500, seed: int = 0) -> "pd.DataFrame":
+def sensitivity(images: np.ndarray, extractor: Extractor, n: int = 500, seed: int = 0) -> pd.DataFrame:
     """Every score of one random half of real `images` against the other, changed as in `changes`.
 
     Rows of `evaluation.score_frame`, the change as method. At most `n` images a side. Last come copies of the reference
     half itself: what a model that memorised would make.
     """
-    import pandas as pd
-
     images = images if images.ndim == 3 else images[..., 0]  # duplicated gray
     order = np.random.default_rng(seed).permutation(len(images))
     n = min(n, len(images) // 2)
     reference = evaluation.extract_features(images[np.sort(order[:n])], extractor, progress=False)
-    changed = {label: evaluation.extract_features(some, extractor, progress=False)
-               for label, some in changes(images[np.sort(order[n:2 * n])]).items()}  # fmt: skip
-    return pd.concat(
-        [evaluation.evaluate(reference, features, seed=seed).frame(label)
-         for label, features in (changed | {COPIES: reference}).items()], ignore_index=True,
-    )  # fmt: skip
+    sides = {label: evaluation.extract_features(changed, extractor, progress=False)
+             for label, changed in changes(images[np.sort(order[n:2 * n])]).items()}  # fmt: skip
+    sides[COPIES] = reference
+    frames = [evaluation.evaluate(reference, side, seed=seed).frame(label) for label, side in sides.items()]
+    return pd.concat(frames, ignore_index=True)
 
 
-def distances(scores: "pd.DataFrame") -> "pd.DataFrame":
-    """The rows of the Fréchet distance alone."""
-    return scores[scores["metric"].isin(["FD", "FID"])]
-
-
-def sensitivity_table(scores: "pd.DataFrame") -> "pd.DataFrame":
+def sensitivity_table(scores: pd.DataFrame) -> pd.DataFrame:
     """A row per change: the Fréchet distance with its interval, KID, precision and coverage."""
-    frechet = distances(scores).set_index("method")
-    others = scores.pivot(index="method", columns="metric", values="value")[["KID", "precision", "coverage"]]
-    table = frechet[["value", "low", "high"]].round(2).join(others.round(3))
-    names = {"value": frechet["metric"].iloc[0], "KID": "kid"}
-    return table.rename(columns=names).rename_axis("change").reset_index()
-
-
-def by_extractor(results: Mapping[str, "pd.DataFrame"]) -> "pd.DataFrame":
-    """How many times the distance of the unchanged images each change scores: a column per extractor.
-
-    `results`: what `sensitivity` gave, by the extractor's name.
-    """
-    import pandas as pd
-
-    values = pd.DataFrame({name: distances(scores).set_index("method")["value"] for name, scores in results.items()})
-    return (values / values.loc[UNCHANGED]).drop(index=COPIES).round(1).rename_axis("change").reset_index()
+    name = scores["metric"].iloc[0]                                 # FD or FID
+    frechet = scores[scores["metric"] == name].set_index("method")[["value", "low", "high"]].round(2)
+    others = scores.pivot(index="method", columns="metric", values="value")[["KID", "precision", "coverage"]].round(3)
+    return frechet.join(others).rename(columns={"value": name, "KID": "kid"}).rename_axis("change").reset_index()
 
 
 def pixels() -> Extractor:
@@ -99,14 +75,12 @@ def pixels() -> Extractor:
     return Extractor(network, torch.device("cpu"))
 
 
-def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> "pd.DataFrame":
+def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> pd.DataFrame:
     """The distance of the same images by the resize rule used before the network, on one side or on both.
 
     uint8 `[N, H, W]`; "clean" is the extractor's own rule (antialiased bicubic), "bilinear" OpenCV's, rounded to
     8 bit, as most training scripts do it.
     """
-    import pandas as pd
-
     def bilinear(images: np.ndarray) -> np.ndarray:
         size = (extractor.input_size, extractor.input_size)
         return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images])
@@ -121,16 +95,3 @@ def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> "p
         for first, second in (("clean", "clean"), ("bilinear", "bilinear"), ("clean", "bilinear"))
     ]
     return pd.DataFrame(rows, columns=["real", "generated", extractor.metric_name])
-
-
-def floor_by_size(real: Features, sizes: Sequence[int], repeats: int = 5, seed: int = 0) -> dict[int, list[float]]:
-    """Fréchet distance between two random disjoint sets of `size` real images each, `repeats` times per size.
-
-    Sizes that need more images than there are become the largest that they allow.
-    """
-    random = np.random.default_rng(seed)
-    floors: dict[int, list[float]] = {}
-    for size in sorted({min(size, len(real.array) // 2) for size in sizes}):
-        draws = [real.array[random.permutation(len(real.array))[: 2 * size]] for _ in range(repeats)]
-        floors[size] = [evaluation.frechet_distance(draw[:size], draw[size:]) for draw in draws]
-    return floors

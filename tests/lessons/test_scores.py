@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sapggan_lib.evaluation import Extractor, Features, Network
+from sapggan_lib.evaluation import Extractor, Network
 from sapggan_lib.lessons import scores as caveats
 from sapggan_lib.phantoms.image import phantom_image
 from sapggan_lib.preprocessing.steps import resize, to_uint8
@@ -31,11 +31,6 @@ def test_pixels_see_brightness_and_not_the_mirror_as_much(phantom_images):
     assert table.loc[caveats.COPIES, ["precision", "coverage"]].tolist() == [1, 1]
     assert table.loc["gamma 0.8", "FD"] > table.loc["mirrored", "FD"] > table.loc[caveats.UNCHANGED, "FD"]
     assert (table["low"] <= table["FD"]).all() and (table["FD"] <= table["high"]).all()
-    factors = caveats.by_extractor({"8x8 pixels": results}).set_index("change")["8x8 pixels"]
-    assert factors[caveats.UNCHANGED] == 1 and caveats.COPIES not in factors.index
-    assert factors["gamma 0.8"] == pytest.approx(
-        table.loc["gamma 0.8", "FD"] / table.loc[caveats.UNCHANGED, "FD"], rel=0.1
-    )
 
 
 def test_dropping_modes_lowers_coverage_but_not_precision(phantom_images):
@@ -55,9 +50,3 @@ def test_two_resize_rules_put_a_distance_between_an_image_and_itself(phantom_ima
     table = caveats.resize_rules(phantom_images, phantom_images, Extractor(fine, torch.device("cpu")))
     assert list(table.columns) == ["real", "generated", "FD"]
     assert table["FD"].tolist()[:2] == pytest.approx([0, 0], abs=0.1) and table["FD"][2] > 1
-
-
-def test_the_floor_falls_with_more_images_and_never_asks_for_more_than_there_are():
-    real = Features(np.random.default_rng(0).normal(size=(200, 8)), {"metric": "FD"})
-    floors = caveats.floor_by_size(real, [10, 100, 5000], repeats=5)
-    assert list(floors) == [10, 100] and np.mean(floors[10]) > 3 * np.mean(floors[100])
