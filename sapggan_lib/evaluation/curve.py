@@ -5,10 +5,9 @@ import time
 from torch import nn
 
 from sapggan_lib import models
-from sapggan_lib.evaluation.features import Extractor, Features, extract_features
+from sapggan_lib.evaluation.features import Extractor, Features, check_protocol, extract_features
 from sapggan_lib.evaluation.frechet import frechet_distance
 from sapggan_lib.evaluation.kernel import kernel_distance
-from sapggan_lib.evaluation.scores import check_protocol
 
 
 class FrechetCallback:
@@ -26,9 +25,9 @@ class FrechetCallback:
         """Numbers for the log: `fd` or `fid`, `kid`, `kid_error`, `score_images` (n) and `score_seconds` it took."""
         start = time.perf_counter()
         images = models.generate(generator, self.n, seed=self.seed)
-        fake = extract_features(images, self.extractor, progress=False).array
-        kid, error = kernel_distance(self.real.array, fake, seed=self.seed)
+        fake = extract_features(images, self.extractor, progress=False)
+        kid, error = kernel_distance(self.real, fake, seed=self.seed)
         return {
-            self.extractor.metric_name.lower(): frechet_distance(self.real.array, fake), "kid": kid, "kid_error": error,
+            self.extractor.metric_name.lower(): frechet_distance(self.real, fake), "kid": kid, "kid_error": error,
             "score_images": self.n, "score_seconds": round(time.perf_counter() - start, 2),
         }  # fmt: skip

@@ -9,14 +9,16 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from sapggan_lib import models
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.base.files import atomic_path
 from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.evaluation import networks
+from sapggan_lib.store import open_store, read_image_folder
 
 RESIZE = "PIL bicubic, antialiased, not quantised (clean-fid)"
-EXTRACTORS = ("efficientnet-lite0", "inception", "densenet-xrv")
-CHECKPOINT_IMAGES = 2048                       # made from a generator when no number is given
+CHECKPOINT_IMAGES = 2048                        # made from a generator when no number is given
+PROTOCOL = ("extractor", "weights", "input_size", "resize")
 
 
 class Extractor:
@@ -77,24 +79,37 @@ class Features:
             raise SapgganError(f"{path}: not a feature file ({error}); make one with extract_features") from None
 
 
+def check_protocol(*sides: Features) -> None:
+    """Refuse features made by different extractors, weights, input sizes or resize rules."""
+    for side in sides[1:]:
+        for key in PROTOCOL:
+            first, other = sides[0].provenance.get(key), side.provenance.get(key)
+            if first != other:
+                raise SapgganError(
+                    f'the two sides differ in "{key}": {first} and {other}; make both with the same extractor'
+                )
+
+
+def arrays(*sides: Features | np.ndarray) -> list[np.ndarray]:
+    """Features as float64 `[N, D]`, whichever way they come. Those of two protocols are refused."""
+    check_protocol(*(side for side in sides if isinstance(side, Features)))
+    return [np.asarray(side.array if isinstance(side, Features) else side, np.float64) for side in sides]
+
+
 def build_extractor(name: str | Path = "efficientnet-lite0", device: torch.device | str | None = None) -> Extractor:
-    """The extractor `efficientnet-lite0`, `inception`, `densenet-xrv`, or a TorchScript file.
+    """An extractor of `networks.NETWORKS` by name (`efficientnet-lite0`, `inception`, ...), or a TorchScript file.
 
     A file that is clean-fid's Inception, by its hash, goes through clean-fid. `device`: CUDA where there is one.
     Raises `SapgganError` when weights are missing, with the place where they belong.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     path = Path(name)
-    if str(name) == "efficientnet-lite0":
-        network = networks.efficientnet_lite0(device)
-    elif str(name) == "inception":
-        network = networks.inception(None, device)
-    elif str(name) == "densenet-xrv":
-        network = networks.densenet_xrv(device)
+    if str(name) in networks.NETWORKS:
+        network = networks.NETWORKS[str(name)](device)
     elif path.suffix not in (".pt", ".pth", ".ts", ".jit") and not path.exists():
-        raise SapgganError(f'extractor "{name}": no such name or file; {near_match(str(name), EXTRACTORS)}')
+        raise SapgganError(f'extractor "{name}": no such name or file; {near_match(str(name), networks.NETWORKS)}')
     elif networks.is_inception(path):
-        network = networks.inception(path, device)
+        network = networks.inception(device, path)
     else:
         network = networks.torchscript(path, device)
     return Extractor(network, device)
@@ -126,15 +141,11 @@ def load_images(source: Path | str, n: int | None = None, seed: int = 0) -> np.n
     if not path.exists():
         raise SapgganError(f"{path}: no such file or folder; give a store, a folder of images, or a checkpoint")
     if path.suffix == ".safetensors" or (path / "generator.safetensors").exists():
-        from sapggan_lib import models
-
         return models.generate(models.load_generator(path), n or CHECKPOINT_IMAGES, seed=seed)
     if path.is_file():
         raise SapgganError(f"{path}: not a checkpoint (.safetensors); give one, a store or a folder of images")
-    from sapggan_lib.store import store
-
     is_store = (path / "store.json").exists()
-    images = store.open_store(path).images if is_store else store.read_image_folder(path)[0]
+    images = open_store(path).images if is_store else read_image_folder(path)[0]
     if n is None or n == len(images):
         return images
     if n > len(images):

@@ -4,17 +4,17 @@ import numpy as np
 import torch
 
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.evaluation.features import Features, arrays
 
 
-def frechet_distance(real_features: np.ndarray, fake_features: np.ndarray) -> float:
+def frechet_distance(real_features: Features | np.ndarray, fake_features: Features | np.ndarray) -> float:
     """`|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2)` of the Gaussians fitted to `[N, D]` features.
 
     With centred, scaled features A and B (`S1 = A'A`, `S2 = B'B`) the last trace is the sum of the singular values of
     `A B'`. Factors with more than D rows shrink to D x D first, so that the eigenvalues of `L' S2 L` (`S1 = L L'`)
     do; those are symmetric, unlike `S1 S2` whose general square root costs many times more.
     """
-    mean1, a = _factor(real_features)
-    mean2, b = _factor(fake_features)
+    (mean1, a), (mean2, b) = map(_factor, arrays(real_features, fake_features))
     if mean1.shape != mean2.shape:
         raise SapgganError(f"features of {len(mean1)} and {len(mean2)} dimensions; use one extractor for both sides")
     distance = np.square(mean1 - mean2).sum() + np.square(a).sum() + np.square(b).sum()
@@ -42,7 +42,6 @@ def trace_sqrt_product(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) < 2:
         raise SapgganError(f"features of shape {features.shape}: a covariance needs two images or more on each side")
     mean = features.mean(0)
@@ -50,7 +49,7 @@ def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def frechet_infinity(
-    real_features: np.ndarray, fake_features: np.ndarray, seed: int = 0, points: int = 15
+    real_features: Features | np.ndarray, fake_features: Features | np.ndarray, seed: int = 0, points: int = 15
 ) -> tuple[float, float]:
     """The Fréchet distance extrapolated to endlessly many images, and its standard error from the fit.
 
@@ -58,13 +57,13 @@ def frechet_infinity(
     its value at 0. Both sides shrink together, so the real side's bias goes too. The bias follows 1 / N only when N
     is well above the features' dimension D; raises `SapgganError` for N < 2 D.
     """
-    n, dimension = min(len(real_features), len(fake_features)), real_features.shape[1]
+    sides = arrays(real_features, fake_features)
+    n, dimension = min(map(len, sides)), sides[0].shape[1]
     if n < 2 * dimension:
         raise SapgganError(f"{n:,} images a side are too few to extrapolate {dimension:,} features; "
                            f"use {2 * dimension:,} or more, or the kernel distance, which has no bias")
     rng = np.random.default_rng(seed)
     sizes = np.linspace(max(n // 10, dimension), n, points).astype(int)
-    sides = (real_features, fake_features)
     values = [frechet_distance(*(rng.choice(side, size, replace=False) for side in sides)) for size in sizes]
     # a subset's distance spreads as 1 / sqrt(N) or less: weight by it
     (_, value), covariance = np.polyfit(1 / sizes, values, 1, w=np.sqrt(sizes), cov=True)

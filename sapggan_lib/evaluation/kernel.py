@@ -3,23 +3,23 @@
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.evaluation.features import Features, arrays
 
 
 def kernel_distance(
-    real_features: np.ndarray, fake_features: np.ndarray, seed: int = 0, blocks: int = 10
+    real_features: Features | np.ndarray, fake_features: Features | np.ndarray, seed: int = 0, blocks: int = 10
 ) -> tuple[float, float]:
     """Squared MMD with the kernel `(x.y / D + 1)^3` between `[N, D]` features, and its standard error.
 
     The unbiased estimate over all pairs, put together from the averages of `blocks` x `blocks` random blocks
     (chosen by `seed` alone); the standard error is the delete-one-block jackknife's (Efron & Stein 1981).
     """
-    for features in (real_features, fake_features):
-        if len(features) < 2:
-            raise SapgganError("one image on a side: the kernel distance needs two or more")
-    blocks = min(blocks, len(real_features) // 2, len(fake_features) // 2)
+    sides = arrays(real_features, fake_features)
+    if min(map(len, sides)) < 2:
+        raise SapgganError("one image on a side: the kernel distance needs two or more")
+    blocks = min(blocks, *(len(side) // 2 for side in sides))
     rng = np.random.default_rng(seed)
-    x, y = (np.array_split(np.asarray(f, np.float64)[rng.permutation(len(f))], blocks) for f in
-            (real_features, fake_features))
+    x, y = (np.array_split(side[rng.permutation(len(side))], blocks) for side in sides)
     xx, yy, xy = _sums(x, x), _sums(y, y), _sums(x, y)                         # [B, B] each
     for table, parts in ((xx, x), (yy, y)):
         table[np.diag_indices(blocks)] -= [_kernel_diagonal(part).sum() for part in parts]

@@ -64,7 +64,7 @@ def efficientnet_lite0(device: torch.device) -> Network:
     return Network("efficientnet-lite0", "FD", features, digest, 224)
 
 
-def inception(path: Path | None, device: torch.device) -> Network:
+def inception(device: torch.device, path: Path | None = None) -> Network:
     """clean-fid's Inception (2,048 features): from `path`, else `SAPGGAN_INCEPTION`, clean-fid's folder, a download.
 
     Only the published file, by its hash: TorchScript is code, and clean-fid's folder is one where anybody may write.
@@ -125,6 +125,11 @@ def densenet_xrv(device: torch.device) -> Network:
 
     digest = sha256_file(model.weights_filename_local)
     return Network("densenet-xrv", "FD", features, digest, 224)
+
+
+NETWORKS: dict[str, Callable[[torch.device], Network]] = {
+    "efficientnet-lite0": efficientnet_lite0, "inception": inception, "densenet-xrv": densenet_xrv,
+}  # fmt: skip
 
 
 def torchscript(path: Path, device: torch.device) -> Network:

@@ -15,7 +15,7 @@ TABLE_1 = {  # FID on chest radiographs by epoch
 }
 
 
-def table_1() -> "pd.DataFrame":
+def paper_table_1() -> "pd.DataFrame":
     """The paper's Table 1: a row per method, a column per epoch."""
     import pandas as pd
 

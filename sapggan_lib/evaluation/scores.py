@@ -1,31 +1,46 @@
 """All scores of one set of images against another, each with its interval and its noise floor."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation.coverage import coverage_of_distances, coverage_scores, distances
-from sapggan_lib.evaluation.features import Features
+from sapggan_lib.evaluation.coverage import coverage, density, precision, recall
+from sapggan_lib.evaluation.features import Features, check_protocol
 from sapggan_lib.evaluation.frechet import frechet_distance
-from sapggan_lib.evaluation.kernel import kernel_distance
+from sapggan_lib.evaluation.intervals import Interval, Numbers, jackknife, student_t
+from sapggan_lib.evaluation.pairs import Pair
+from sapggan_lib.evaluation.tables import score_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST = 8                                    # images on a side
 ENOUGH = 2048                                 # images for a FID, by its maintainers
-PROTOCOL = ("extractor", "weights", "input_size", "resize")
-Numbers = dict[str, float]
+UNKNOWN = {"extractor": "unknown", "metric": "FD", "weights": "unknown", "input_size": 0, "resize": "unknown"}
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A score with its 95 % interval and the same score of real against real images."""
+class Metric:
+    """A score of a pair of feature sets, and between which values it lies."""
 
-    value: float
-    low: float
-    high: float
-    floor: float
+    score: Callable[[Pair], float]
+    lowest: float = -math.inf
+    highest: float = math.inf
+    error: Callable[[Pair], float] | None = None      # its standard error; None: that of the jackknife
+
+
+METRICS = {                                   # "fd" is printed as "fid" where Inception made the features
+    "fd": Metric(lambda pair: frechet_distance(pair.real, pair.fake), lowest=0),
+    "kid": Metric(lambda pair: pair.kernel[0], error=lambda pair: pair.kernel[1]),
+    "precision": Metric(precision, lowest=0, highest=1),
+    "recall": Metric(recall, lowest=0, highest=1),
+    "density": Metric(density, lowest=0),
+    "coverage": Metric(coverage, lowest=0, highest=1),
+}
 
 
 @dataclass(frozen=True)
@@ -55,20 +70,29 @@ class Evaluation:
             f"{'':<11}{'score':>11}   {'95 % interval':<23}real against real, N = {self.n_floor:,}",
         ]
         for name, score in self.scores.items():
-            label = name.upper() if name in ("fd", "fid", "kid") else name
+            label = _label(name)
             interval = f"{score.low:.4g} to {score.high:.4g}"
             lines.append(f"{label:<11}{score.value:>11.4g}   {interval:<23}{score.floor:.4g}")
         return "\n".join(lines + [f"warning: {warning}" for warning in self.warnings])
 
+    def frame(self, method: str) -> "pd.DataFrame":
+        """The scores as rows of the tidy frame (`tables.COLUMNS`), under the name `method`."""
+        facts = {"method": method, "extractor": self.extractor, "n": self.n_fake}
+        return score_frame(facts | {"metric": _label(name)} | vars(score) for name, score in self.scores.items())
 
-def evaluate(real: Features, fake: Features, *, seed: int = 0, k: int = 5, blocks: int = 10) -> Evaluation:
-    """Score `fake` against `real`; both must come from one extractor.
+
+def evaluate(
+    real: Features | np.ndarray, fake: Features | np.ndarray, *, seed: int = 0, k: int = 5, blocks: int = 10
+) -> Evaluation:
+    """Score `fake` against `real` by every metric of `METRICS`; both must come from one extractor.
 
     Intervals: delete-one-block jackknife over `blocks` random blocks of both sides, with Student's t.
     Floor: one random half of the real features against the other, as many a side as there are fakes where the real
     ones suffice (`n_floor`). `k`: neighbours of precision, recall, density and coverage.
-    Raises `SapgganError` for features of two protocols and for fewer than 8 images on a side.
+    Bare arrays `[N, D]` are of an unknown extractor. Raises `SapgganError` for features of two protocols and for fewer
+    than 8 images on a side.
     """
+    real, fake = (side if isinstance(side, Features) else Features(side, UNKNOWN) for side in (real, fake))
     check_protocol(real, fake)
     x, y = np.asarray(real.array, np.float64), np.asarray(fake.array, np.float64)
     if min(len(x), len(y)) < FEWEST:
@@ -76,68 +100,29 @@ def evaluate(real: Features, fake: Features, *, seed: int = 0, k: int = 5, block
     n_floor = min(len(x) // 2, len(y))
     k = min(k, n_floor - 2)
     order = np.random.default_rng(seed).permutation(len(x))
-    one, other = x[order[:n_floor]], x[order[n_floor:2 * n_floor]]
-    frechet = real.provenance["metric"].lower()
-
-    within, among, across = distances(x, x), distances(y, y), distances(x, y)
+    pair = Pair.of(x, y, k, seed)
+    floor = Pair.of(x[order[:n_floor]], x[order[n_floor:2 * n_floor]], k, seed)
 
     def numbers(i: np.ndarray, j: np.ndarray) -> Numbers:
-        near = coverage_of_distances(within[np.ix_(i, i)], among[np.ix_(j, j)], across[np.ix_(i, j)], k)
-        return {frechet: frechet_distance(x[i], y[j])} | near
+        kept = pair.keep(i, j)
+        return {name: metric.score(kept) for name, metric in METRICS.items() if metric.error is None}
 
-    values = numbers(np.arange(len(x)), np.arange(len(y)))
     errors = jackknife(numbers, len(x), len(y), seed, blocks)
-    floors = {frechet: frechet_distance(one, other)} | coverage_scores(one, other, k)
-    values["kid"], errors["kid"] = kernel_distance(x, y, seed)
-    floors["kid"] = kernel_distance(one, other, seed)[0]
-    width = _student(min(blocks, len(x), len(y)) - 1)
-    scores = {}
-    for name in (frechet, "kid", "precision", "recall", "density", "coverage"):
-        low, high = values[name] - width * errors[name], values[name] + width * errors[name]
-        low = low if name == "kid" else max(low, 0.0)
-        high = min(high, 1.0) if name in ("precision", "recall", "coverage") else high
-        scores[name] = Interval(values[name], low, high, floors[name])
-    facts = real.provenance
+    width = student_t(min(blocks, len(x), len(y)) - 1)
+    facts, scores = real.provenance, {}
+    for name, metric in METRICS.items():
+        value = metric.score(pair)
+        margin = width * (metric.error(pair) if metric.error else errors[name])
+        low, high = max(value - margin, metric.lowest), min(value + margin, metric.highest)
+        scores[facts["metric"].lower() if name == "fd" else name] = Interval(value, low, high, metric.score(floor))
     return Evaluation(
         facts["extractor"], facts["resize"], facts["weights"], facts["input_size"], len(x), len(y), n_floor, scores,
         tuple(_warnings(real, fake, n_floor, k)),
     )
 
 
-def check_protocol(*sides: Features) -> None:
-    """Refuse features made by different extractors, weights, input sizes or resize rules."""
-    for side in sides[1:]:
-        for key in PROTOCOL:
-            first, other = sides[0].provenance.get(key), side.provenance.get(key)
-            if first != other:
-                raise SapgganError(
-                    f'the two sides differ in "{key}": {first} and {other}; make both with the same extractor'
-                )
-
-
-def jackknife(
-    statistic: Callable[[np.ndarray, np.ndarray], Numbers], n_real: int, n_fake: int, seed: int, blocks: int
-) -> Numbers:
-    """Standard errors of `statistic(kept real, kept fake indices)`, one of `blocks` random blocks of both left out.
-
-    A resampling that repeats no image: the bootstrap's repeats lower the covariance's rank, raise the distance, and
-    near the floor doubled its spread in our simulation, where this stayed within 1.5 times the true one (at the
-    floor; 1.0 above it). Efron & Stein 1981; blocks: Shao & Tu, The Jackknife and Bootstrap, 1995, section 2.3.
-    """
-    blocks = min(blocks, n_real, n_fake)
-    rng = np.random.default_rng(seed)
-    sides = [(n, np.array_split(rng.permutation(n), blocks)) for n in (n_real, n_fake)]
-    rows = [statistic(*(np.delete(np.arange(n), parts[block]) for n, parts in sides)) for block in range(blocks)]
-    table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    return {name: float(np.sqrt((blocks - 1) * values.var())) for name, values in table.items()}
-
-
-def _student(freedom: int) -> float:
-    """The 0.975 quantile of Student's t without SciPy: with t = sqrt(n) tan(a) its density is cos(a)^(n - 1)."""
-    angle = np.linspace(0, np.pi / 2, 200_001)
-    density = np.cos(angle) ** (freedom - 1)
-    area = np.concatenate([[0], np.cumsum(density[1:] + density[:-1])])
-    return float(np.sqrt(freedom) * np.tan(np.interp(0.95 * area[-1], area, angle)))
+def _label(name: str) -> str:
+    return name.upper() if name in ("fd", "fid", "kid") else name
 
 
 def _warnings(real: Features, fake: Features, n_floor: int, k: int) -> list[str]:

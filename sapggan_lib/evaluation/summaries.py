@@ -1,77 +1,58 @@
-"""Many scores in few: over seeds, by steadiness, at equal hours."""
+"""Many scores in few: over seeds, by steadiness, at equal hours. Each takes and returns frames of `score_frame`."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sapggan_lib.evaluation.tables import Score
+from sapggan_lib.evaluation.intervals import student_t
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def over_seeds(scores: Sequence[Score]) -> list[Score]:
-    """Scores of trainings labelled "group, seed N" as one score per group and kimg: the mean over seeds.
+def over_seeds(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """One score for each method and kimg: the mean over its seeds.
 
-    The interval is the 95 % one of that mean by Student's t over the seeds: wide for few seeds, as it should be.
+    The interval is the 95 % one of that mean by Student's t over the seeds: wide for few seeds, as it should be, and
+    missing for one.
     """
-    from scipy.special import stdtrit
-
-    groups: dict[tuple[str, float], list[Score]] = {}
-    for score in scores:
-        groups.setdefault((score.method.split(",")[0], score.kimg or 0.0), []).append(score)
-    means = []
-    for (method, _), rows in groups.items():
-        values = np.array([row.value for row in rows])
-        width = stdtrit(len(rows) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(rows)) if len(rows) > 1 else None
-        low, high = (max(values.mean() - width, 0.0), values.mean() + width) if width is not None else (None, None)
-        hours = float(np.mean([row.hours or 0.0 for row in rows]))
-        means.append(replace(rows[0], method=method, value=float(values.mean()), low=low, high=high, hours=hours))
-    return means
+    groups = scores.groupby(["method", "kimg"], sort=False)
+    means = groups[["value", "hours"]].mean()
+    margin = groups["value"].sem() * (groups["value"].count() - 1).clip(lower=1).map(student_t)
+    means = means.assign(low=(means["value"] - margin).clip(lower=0), high=means["value"] + margin)
+    rest = groups[["floor", "epoch", "metric", "extractor", "n"]].first()
+    return means.join(rest).reset_index().reindex(columns=scores.columns)
 
 
-def stability(scores: Sequence[Score]) -> "pd.DataFrame":
-    """How steadily each group of trainings learned; `scores` as in `over_seeds`.
+def last_scores(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """The last score of each training, in the order in which the trainings first appear."""
+    ordered = scores.sort_values("kimg", kind="stable").groupby(["method", "seed"], dropna=False).tail(1)
+    return ordered.sort_index()
+
+
+def stability(scores: "pd.DataFrame") -> "pd.DataFrame":
+    """How steadily each group of trainings learned: a row per method, over its seeds.
 
     `mean` and `spread` (range) of the last score over the seeds, and `worst rise`: how many times higher than its
     lowest score so far any training ever rose (1: it never did).
     """
+    last = last_scores(scores).groupby("method", sort=False)["value"]
+    ordered = scores.sort_values("kimg", kind="stable")
+    lowest = ordered.groupby(["method", "seed"], dropna=False)["value"].cummin()
+    rises = (ordered["value"] / lowest).groupby(ordered["method"]).max()
+    table = last.agg(["mean", np.ptp]).set_axis(["mean", "spread"], axis=1).assign(**{"worst rise": rises})
+    return table.rename_axis("group").reset_index().round(2)
+
+
+def at_equal_hours(scores: "pd.DataFrame", parts: Sequence[float] = (0.25, 0.5, 0.75, 1.0)) -> "pd.DataFrame":
+    """Each method's latest score at or before `parts` of the hours that all methods had; `hours` becomes that time."""
     import pandas as pd
 
-    rises: dict[str, float] = {}
-    for label in dict.fromkeys(score.method for score in scores):
-        rows = sorted((score for score in scores if score.method == label), key=lambda score: score.kimg or 0)
-        values = np.array([row.value for row in rows])
-        group = label.split(",")[0]
-        rises[group] = max(rises.get(group, 1.0), float((values / np.minimum.accumulate(values)).max()))
-    rows_of_table = [
-        {"group": group, "mean": np.mean(values), "spread": np.ptp(values), "worst rise": rises[group]}
-        for group, values in final_by_group(scores).items()
+    shared = scores.groupby("method")["hours"].max().min()
+    times = pd.DataFrame({"hours": np.multiply(parts, shared * (1 + 1e-9))})  # a score at the very end counts
+    found = [
+        pd.merge_asof(times, rows.sort_values("hours"), on="hours").dropna(subset="value")
+        for _, rows in scores.groupby("method", sort=False)
     ]
-    return pd.DataFrame(rows_of_table).round(2)
-
-
-def final_by_group(scores: Sequence[Score]) -> dict[str, list[float]]:
-    """The last score of each training, grouped by what stands before the comma of its label."""
-    last = {score.method: score.value for score in sorted(scores, key=lambda score: score.kimg or 0)}
-    groups: dict[str, list[float]] = {}
-    for label in dict.fromkeys(score.method for score in scores):
-        groups.setdefault(label.split(",")[0], []).append(last[label])
-    return groups
-
-
-def at_equal_hours(scores: Sequence[Score], parts: Sequence[float] = (0.25, 0.5, 0.75, 1.0)) -> list[Score]:
-    """Each method's latest score at or before `parts` of the hours that all methods had; `hours` becomes that time."""
-    methods = list(dict.fromkeys(score.method for score in scores))
-    shared = min(max(score.hours or 0.0 for score in scores if score.method == method) for method in methods)
-    found = []
-    for method in methods:
-        for part in parts:
-            made = [s for s in scores if s.method == method and (s.hours or 0.0) <= part * shared * (1 + 1e-9)]
-            if made:
-                latest = max(made, key=lambda score: score.hours or 0.0)
-                found.append(replace(latest, hours=round(part * shared, 5)))
-    return found
+    return pd.concat(found, ignore_index=True).round({"hours": 5}).reindex(columns=scores.columns)

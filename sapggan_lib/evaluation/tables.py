@@ -1,19 +1,28 @@
-"""The paper's tables from scores: CSV for programs, Markdown for people, LaTeX for papers."""
+"""Scores of trainings as one tidy frame, and the paper's tables from it: CSV, Markdown, LaTeX."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import write_text
-from sapggan_lib.evaluation import paper
+from sapggan_lib.evaluation.paper import paper_table_1
 
 if TYPE_CHECKING:
     import pandas as pd
 
+COLUMNS = (
+    "method",                          # a row of a table: a model, a loss, an attention
+    "seed",                            # which of the method's trainings; missing where it has one
+    "value", "low", "high",            # the score and its 95 % interval
+    "floor",                           # real against real at the same n
+    "epoch", "kimg", "hours",          # how far the training was; device hours
+    "metric", "extractor", "n",        # n: images a side
+)  # fmt: skip
 By = Literal["epoch", "kimg", "hours"]
-UNITS = {"epoch": "epoch {:g}", "kimg": "{:g} kimg", "hours": "{:.3g} h"}
+UNITS: dict[By, str] = {"epoch": "epoch {:g}", "kimg": "{:g} kimg", "hours": "{:.3g} h"}
 ANOTHER_PROTOCOL = "paper, another protocol"
 NAMES = {
     "sapggan": "Self Attention PGGAN", "pggan": "PGGAN", "stylegan": "StyleGAN", "dcgan": "DCGAN",
@@ -21,150 +30,124 @@ NAMES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Score:
-    """One score of one method at one point of its training."""
+def score_frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
+    """The tidy frame of scores, with `COLUMNS`, from rows as results files have them.
 
-    method: str                      # a row of the table: a model, a loss, an attention
-    value: float
-    low: float | None = None         # 95 % interval
-    high: float | None = None
-    floor: float | None = None       # real against real at the same N
-    epoch: float | None = None
-    kimg: float | None = None
-    hours: float | None = None       # device hours
-    metric: str = "FD"
-    extractor: str = "efficientnet-lite0"
-    n: int | None = None             # images a side
+    There a training's name is one text, "hinge, seed 0"; here it is a method and a seed.
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame(list(rows)).reindex(columns=list(COLUMNS))
+    name = frame["method"].astype(str).str.extract(r"^(?P<method>.*?)(?:, seed (?P<seed>\d+))?$")
+    numbers = frame.drop(columns=["method", "seed", "metric", "extractor"]).apply(pd.to_numeric)
+    return frame.assign(method=name["method"], seed=name["seed"].astype("Int64"), **numbers)
+
+
+def score_rows(scores: "pd.DataFrame") -> list[dict[Any, Any]]:
+    """The rows that `score_frame` takes, as plain values for JSON."""
+    rows = _as_in_files(scores)
+    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+
+
+def _as_in_files(scores: "pd.DataFrame") -> "pd.DataFrame":
+    seeded = scores["method"] + ", seed " + scores["seed"].astype(str)
+    return scores.assign(method=seeded.where(scores["seed"].notna(), scores["method"])).drop(columns="seed")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text under a header, with the protocol as its caption. `best`: cells whose interval beats all others."""
+    """A table of text, its best cells bold, with the protocol as its caption."""
 
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    best: frozenset[tuple[int, int]]         # row, column
+    cells: "pd.DataFrame"    # a row per method, a column per point of the training
+    best: "pd.DataFrame"     # of the same shape: where the interval lies below all others of its column
     caption: str
-    scores: tuple[Score, ...]
-
-    def frame(self) -> "pd.DataFrame":
-        """The scores as numbers, a row each, with the columns of `Score`."""
-        import pandas as pd
-
-        return pd.DataFrame([vars(score) for score in self.scores])
+    scores: "pd.DataFrame"   # what it was made of
 
     def markdown(self) -> str:
         """A Markdown table, best cells bold, the caption under it."""
-        lines = [self.header, tuple("---" for _ in self.header), *self._marked("**{}**")]
+        cells = self.cells.mask(self.best, "**" + self.cells + "**").reset_index()
+        lines: list[Iterable[str]] = [cells.columns, ["---"] * cells.shape[1], *cells.itertuples(index=False)]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{self.caption}\n"
 
     def latex(self) -> str:
         """A LaTeX `table` (booktabs), best cells bold."""
-        rows = [" & ".join(_tex(cell) for cell in row) + r" \\" for row in self._marked("\\textbf{{{}}}")]
-        columns = "l" + "r" * (len(self.header) - 1)
-        head = " & ".join(_tex(cell) for cell in self.header) + r" \\"
-        body = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule"]
-        caption = rf"\caption{{{_tex(self.caption)}}}"
-        return "\n".join([r"\begin{table}", r"\centering", *body, r"\end{tabular}", caption, r"\end{table}", ""])
+        cells = self.cells.map(_escape)
+        cells = cells.mask(self.best, r"\textbf{" + cells + "}").rename(index=_escape, columns=_escape).reset_index()
+        tabular = cells.to_latex(index=False, column_format="l" + "r" * self.cells.shape[1])
+        caption = rf"\caption{{{_escape(self.caption)}}}"
+        return "\n".join([r"\begin{table}", r"\centering", tabular + caption, r"\end{table}", ""])
 
     def save(self, stem: Path | str) -> list[Path]:
         """Write `stem`.csv (numbers), .md and .tex; returns their paths."""
-        paths = [Path(f"{stem}.{ending}") for ending in ("csv", "md", "tex")]
-        for path, text in zip(paths, (self.frame().to_csv(index=False), self.markdown(), self.latex()), strict=True):
-            write_text(path, text)
-        return paths
-
-    def _marked(self, mark: str) -> list[tuple[str, ...]]:
-        return [
-            tuple(mark.format(cell) if (i, j) in self.best else cell for j, cell in enumerate(row))
-            for i, row in enumerate(self.rows)
-        ]
+        texts = {"csv": _as_in_files(self.scores).to_csv(index=False), "md": self.markdown(), "tex": self.latex()}
+        for ending, text in texts.items():
+            write_text(Path(f"{stem}.{ending}"), text)
+        return [Path(f"{stem}.{ending}") for ending in texts]
 
 
-def table1(scores: Iterable[Score], by: By = "epoch") -> Table:
-    """Table 1: a row per method, a column per `by` (epoch, kimg, device hours).
+def table_1(scores: "pd.DataFrame", by: By = "epoch") -> Table:
+    """Table 1: a row per method, a column per value of `by`.
 
     Where all columns are epochs of the paper's, its rows stand under ours; they are of another protocol and marked so.
     """
-    table = pivot(scores, by)
-    places = {UNITS["epoch"].format(epoch): number for number, epoch in enumerate(paper.EPOCHS)}
-    if not set(table.header[1:]) <= places.keys():
+    import pandas as pd
+
+    table = score_table(scores, by)
+    paper = paper_table_1().set_index("method")
+    if not set(table.cells) <= set(paper):
         return table
-    theirs = []
-    for method, values in paper.TABLE_1.items():
-        cells = (f"{values[places[column]]:.2f}" if column in places else "" for column in table.header[1:])
-        theirs.append((f"{method} ({ANOTHER_PROTOCOL})", *cells))
-    return Table(table.header, (*table.rows, *theirs), table.best, table.caption, table.scores)
+    theirs = paper[list(table.cells)].map("{:.2f}".format).rename(index=f"{{}} ({ANOTHER_PROTOCOL})".format)
+    cells = pd.concat([table.cells, theirs]).rename_axis("method")
+    return replace(table, cells=cells, best=table.best.reindex(cells.index, fill_value=False))
 
 
-def loss_ablation(scores: Iterable[Score], by: By = "kimg") -> Table:
-    """A row per loss (`Score.method`: a key of `LOSSES`), a column per `by`."""
-    return pivot(scores, by, "loss")
+def score_table(scores: "pd.DataFrame", by: By = "epoch", what: str = "method") -> Table:
+    """Scores of one metric and protocol: a row per method, under the head `what`, a column per value of `by`.
 
-
-def attention_ablation(scores: Iterable[Score], by: By = "kimg") -> Table:
-    """A row per attention (`Score.method`: "se", "sagan", "none"), a column per `by`."""
-    return pivot(scores, by, "attention")
-
-
-def pivot(scores: Iterable[Score], by: By = "epoch", what: str = "method") -> Table:
-    """Scores of one metric and protocol as a table: a row per `what`, a column per value of `by`, lower is better.
-
-    Raises `SapgganError` for no scores, for scores without `by`, and for those of different metrics or extractors.
+    Lower is better; bold is the lowest of a column where its interval overlaps no other. Raises `SapgganError` for no
+    scores, for scores without `by`, and for those of different metrics or extractors.
     """
-    scores = tuple(scores)
-    if not scores:
+    if scores.empty:
         raise SapgganError("no scores for the table; evaluate at least one method first")
-    if len({(score.metric, score.extractor) for score in scores}) > 1:
+    if len(scores[["metric", "extractor"]].drop_duplicates()) > 1:
         raise SapgganError("scores of different metrics or extractors cannot share a table; make one table for each")
-    missing = [score.method for score in scores if getattr(score, by) is None]
-    if missing:
-        raise SapgganError(f'score of {missing[0]} has no "{by}"; give it, or choose another column')
-    methods = list(dict.fromkeys(score.method for score in scores))
-    columns = sorted({getattr(score, by) for score in scores})
-    cells = {(methods.index(score.method), columns.index(getattr(score, by)) + 1): score for score in scores}
-    rows = tuple(
-        (NAMES.get(method, method), *(_cell(cells.get((i, j + 1))) for j in range(len(columns))))
-        for i, method in enumerate(methods)
-    )
-    best = frozenset(
-        place for j in range(1, len(columns) + 1)
-        for place in _best({place: score for place, score in cells.items() if place[1] == j})
-    )
-    header = (what, *(UNITS[by].format(column) for column in columns))
-    return Table(header, rows, best, _caption(scores), scores)
+    missing = scores.loc[scores[by].isna(), "method"]
+    if len(missing):
+        raise SapgganError(f'score of {missing.iloc[0]} has no "{by}"; give it, or choose another column')
+    long = scores.drop_duplicates(["method", by], keep="last").reset_index(drop=True)
+    clear = [index for _, column in long.groupby(by) for index in _clear(column)]
+    long = long.assign(text=long.apply(_cell, axis=1), best=long.index.isin(clear))
+    wide = long.pivot(index="method", columns=by, values=["text", "best"]).reindex(scores["method"].unique())
+    wide = wide.rename(index=lambda method: NAMES.get(method, method)).rename_axis(what)
+    wide = wide.rename(columns=UNITS[by].format, level=by)
+    text, best = (wide[[part]].droplevel(0, axis=1).rename_axis(columns=None) for part in ("text", "best"))
+    return Table(text.fillna(""), best.eq(True), _caption(scores), scores)
 
 
-def _best(column: dict[tuple[int, int], Score]) -> list[tuple[int, int]]:
-    """The place of the lowest score, if its interval lies below every other one's."""
-    if len(column) < 2 or any(score.low is None or score.high is None for score in column.values()):
-        return []
-    first, *others = sorted(column, key=lambda place: column[place].value)
-    return [first] if all(column[first].high < column[other].low for other in others) else []  # type: ignore[operator]
+def _clear(column: "pd.DataFrame") -> list[Any]:
+    """The index of a column's lowest score, if its interval lies below every other one's."""
+    first = column["value"].idxmin()
+    others = column.drop(first)
+    known = column[["low", "high"]].notna().all(axis=None)
+    return [first] if len(others) and known and column.at[first, "high"] < others["low"].min() else []
 
 
-def _cell(score: Score | None) -> str:
-    if score is None:
-        return ""
-    if score.low is None or score.high is None:
-        return f"{score.value:.4g}"
-    return f"{score.value:.4g} [{score.low:.4g}, {score.high:.4g}]"
+def _cell(score: "pd.Series") -> str:
+    interval = "" if score[["low", "high"]].isna().any() else f" [{score['low']:.4g}, {score['high']:.4g}]"
+    return f"{score['value']:.4g}{interval}"
 
 
-def _caption(scores: Sequence[Score]) -> str:
-    sizes = sorted({score.n for score in scores if score.n})
-    floors = [score.floor for score in scores if score.floor is not None]
-    images = f", N = {', '.join(f'{n:,}' for n in sizes)} images a side" if sizes else ""
-    ends = dict.fromkeys(f"{end(floors):.4g}" for end in (min, max)) if floors else ()
-    floor = f" Real against real: {' to '.join(ends)}." if ends else ""
+def _caption(scores: "pd.DataFrame") -> str:
+    sizes = [f"{n:,.0f}" for n in sorted(scores["n"].dropna().unique())]
+    images = f", N = {', '.join(sizes)} images a side" if sizes else ""
+    ends = dict.fromkeys(f"{end:.4g}" for end in (scores["floor"].min(), scores["floor"].max()))
+    floor = "" if scores["floor"].isna().all() else f" Real against real: {' to '.join(ends)}."
+    first = scores.iloc[0]
     return (
-        f"{scores[0].metric} ({scores[0].extractor}){images}, averaged (EMA) weights; 95 % intervals in brackets, "
+        f"{first['metric']} ({first['extractor']}){images}, averaged (EMA) weights; 95 % intervals in brackets, "
         f"bold where the best one's interval overlaps no other.{floor}"
     )
 
 
-def _tex(text: str) -> str:
-    for character in "&%#_":
-        text = text.replace(character, "\\" + character)
-    return text
+def _escape(text: str) -> str:
+    return re.sub("([&%#_])", r"\\\1", text)

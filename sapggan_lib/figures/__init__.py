@@ -1,29 +1,22 @@
-"""Figures in one style: images, networks, trainings and scores. Data and `ax` in, `ax` out."""
+"""Every figure of the project: data and `ax` in, `ax` out; one style."""
 
+from sapggan_lib.figures.images import plot_counts, plot_gated_maps, plot_histograms, plot_images
+from sapggan_lib.figures.networks import (
+    plot_architecture,
+    plot_by_resolution,
+    plot_dead_steps,
+    plot_gates,
+    plot_logit_gradients,
+    plot_loss_shapes,
+    plot_losses,
+    plot_spread,
+)
 from sapggan_lib.figures.scores import (
     plot_changes,
-    plot_dead_steps,
     plot_floor,
     plot_frechet_curves,
     plot_groups,
-    plot_logit_gradients,
-    plot_losses,
     plot_neighbours,
     plot_seed_curves,
-    plot_spread,
 )
-from sapggan_lib.figures.style import (
-    MARKERS,
-    PALETTE,
-    plot_architecture,
-    plot_by_resolution,
-    plot_counts,
-    plot_gated_maps,
-    plot_gates,
-    plot_histograms,
-    plot_images,
-    plot_loss_shapes,
-    plot_pyramid,
-    save_figure,
-    use_style,
-)
+from sapggan_lib.figures.style import MARKERS, PALETTE, save_figure, use_style

@@ -1,22 +1,17 @@
 """Looking inside SAPGGAN: where its parameters are, which scales gradients reach, what the SE gates do."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from sapggan_lib.models import SqueezeExcite
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-def parameter_table(generator: nn.Module, discriminator: nn.Module) -> "pd.DataFrame":
+def parameter_table(generator: nn.Module, discriminator: nn.Module) -> pd.DataFrame:
     """Parameters of each block: a row per resolution, with the width of its feature maps."""
-    import pandas as pd
-
     def count(module: nn.Module) -> int:
         return sum(parameter.numel() for parameter in module.parameters())
 

@@ -1,43 +1,29 @@
-"""Preprocessing step by step, for notebook 01: what was kept, what told the view, one file on its way."""
+"""Preprocessing step by step, for notebook 01: what tells the view, one file on its way, formats timed."""
 
 import io
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
+import pandas as pd
+from pydicom import Dataset
 
 from sapggan_lib.base.config import PreprocessConfig
-from sapggan_lib.store import IMAGE_FILES, Store, open_store, write_store
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def outcomes(store: Store) -> "pd.DataFrame":
-    """What became of the input files: columns `outcome` (kept, "dropped: reason", failed) and `files`."""
-    manifest = store.manifest
-    outcome = manifest["status"].where(manifest["status"] != "dropped", "dropped: " + manifest["reason"])
-    return outcome.rename("outcome").value_counts().rename("files").reset_index()
+from sapggan_lib.base.images import read_image
+from sapggan_lib.dicom import decide_view, read_radiograph
+from sapggan_lib.preprocessing import is_image, steps
+from sapggan_lib.store import IMAGE_FILES, open_store, write_store
 
 
-def views(store: Store) -> "pd.DataFrame":
-    """How the view of each input file was decided: counts by `view` and `evidence`."""
-    return store.manifest.groupby(["view", "evidence"]).size().rename("files").reset_index()
+def header_views(path: Path | str) -> pd.DataFrame:
+    """`view` and `evidence` for each row of a table of DICOM headers, a CSV as OpenI publishes.
 
-
-def header_views(path: Path | str) -> "pd.DataFrame":
-    """The same for a table of DICOM headers alone, a CSV as OpenI publishes: no pixels are needed to decide a view.
-
-    Columns: `Modality`, `Body Part Examined`, `View Position`, `Patient Orientation` (a list in brackets).
+    No pixels are needed to decide a view. Columns of the table: `Modality`, `Body Part Examined`, `View Position`,
+    `Patient Orientation` (a list in brackets).
     """
-    import pandas as pd
-    from pydicom import Dataset
-
-    from sapggan_lib.dicom import decide_view
-
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     names = ["Modality", "Body Part Examined", "View Position", "Patient Orientation"]
     rows = []
@@ -48,7 +34,7 @@ def header_views(path: Path | str) -> "pd.DataFrame":
         dataset.PatientOrientation = sides if len(sides) == 2 else ""
         decision = decide_view(dataset)
         rows.append((decision.view, decision.evidence))
-    return pd.DataFrame(rows, columns=["view", "evidence"]).value_counts().rename("files").reset_index()
+    return pd.DataFrame(rows, columns=["view", "evidence"])
 
 
 def read_pixels(path: Path, side: int = 1024) -> np.ndarray:
@@ -56,12 +42,6 @@ def read_pixels(path: Path, side: int = 1024) -> np.ndarray:
 
     uint8 or uint16 `[H, W]`, or uint8 `[H, W, 3]`. Raises `SapgganError` when the file cannot be read.
     """
-    import cv2
-
-    from sapggan_lib.base.images import read_image
-    from sapggan_lib.dicom import read_radiograph
-    from sapggan_lib.preprocessing import is_image
-
     data = path.read_bytes()
     pixels = read_image(io.BytesIO(data), path.name) if is_image(data) else read_radiograph(path).pixels
     scale = min(1.0, side / max(pixels.shape[:2]))
@@ -74,8 +54,6 @@ def preprocessing_steps(
     window: tuple[float, float] = (0.0, 100.0),  # percentiles that become black and white
 ) -> dict[str, np.ndarray]:
     """One image after each step of preprocessing, uint8, in order; a `window` narrower than all adds its own step."""
-    from sapggan_lib.preprocessing import steps
-
     images = {"as a viewer shows it": pixels}
     image = pixels
     if tuple(window) != (0.0, 100.0):
@@ -89,13 +67,11 @@ def preprocessing_steps(
     return {label: steps.to_uint8(image) for label, image in images.items()}
 
 
-def reading_growth(images: np.ndarray, megabytes: Sequence[float], n: int = 16) -> "pd.DataFrame":
+def reading_growth(images: np.ndarray, megabytes: Sequence[float], n: int = 16) -> pd.DataFrame:
     """Seconds to open a store and read `n` images, for both formats and stores of several sizes.
 
     `images`, uint8 [N, H, W], are repeated to fill each size. Columns: `format`, `images`, `MB`, `seconds`.
     """
-    import pandas as pd
-
     rows = []
     for size in megabytes:
         count = max(n, round(size * 1e6 / images[0].size))

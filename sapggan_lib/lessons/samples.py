@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sapggan_lib.models import generate, latents, pyramid, to_uint8
+from sapggan_lib.models import latents, pyramid, to_uint8
 
 
 @torch.no_grad()
@@ -37,21 +37,6 @@ def scale_disagreement(generator: nn.Module, n: int = 32, seed: int = 0) -> dict
     shrunk = pyramid(images[-1], len(images))
     pairs = zip(images[:-1], shrunk[:-1], strict=True)
     return {own.shape[-1]: round(float((own - other).abs().mean()) * 127.5, 2) for own, other in pairs}
-
-
-def truncated(generator: nn.Module, values: Sequence[float], n: int = 3, seed: int = 0) -> np.ndarray:
-    """`n` samples of a StyleGAN at each truncation, sample by sample: uint8 `[n * values, R, R]` (or `[..., 3]`)."""
-    images = np.stack([generate(generator, n, seed, truncation=value) for value in values], axis=1)
-    return images.reshape(-1, *images.shape[2:])
-
-
-def closest_pair(images: np.ndarray) -> tuple[int, int, float]:
-    """The two most similar of `images` `[N, H, W]`, and their mean absolute difference in gray levels."""
-    flat = images.reshape(len(images), -1).astype(np.float32)
-    distances = np.abs(flat[:, None] - flat[None]).mean(-1)
-    np.fill_diagonal(distances, np.inf)
-    first, second = np.unravel_index(distances.argmin(), distances.shape)
-    return int(first), int(second), round(float(distances.min()), 2)
 
 
 def quiz(real: np.ndarray, fake: np.ndarray, n: int = 12, seed: int = 0) -> tuple[list[np.ndarray], list[bool]]:

@@ -11,7 +11,14 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation import coverage_scores, frechet_distance, kernel_distance
+from sapggan_lib.evaluation import (
+    Features,
+    coverage_scores,
+    frechet_distance,
+    frechet_infinity,
+    kernel_distance,
+    nearest_neighbours,
+)
 
 
 def features(n, d, seed, shift=0.0, scale=1.0):
@@ -118,3 +125,18 @@ def test_one_image_and_two_dimensions_are_refused():
         frechet_distance(features(9, 8, 0), features(9, 7, 0))
     with pytest.raises(SapgganError, match="one image"):
         kernel_distance(features(1, 8, 0), features(9, 8, 0))
+
+
+@pytest.mark.parametrize("score", [frechet_distance, frechet_infinity, kernel_distance, coverage_scores])
+def test_features_score_as_their_arrays_and_those_of_two_protocols_are_refused(score):
+    a, b = features(60, 8, 0), features(60, 8, 1)
+    real, fake = (Features(array, {"extractor": "toy"}) for array in (a, b))
+    assert score(real, fake) == score(a, fake) == score(a, b)
+    with pytest.raises(SapgganError, match='differ in "extractor"'):
+        score(real, Features(b, {"extractor": "other"}))
+
+
+def test_neighbours_take_features_as_well():
+    arrays = [features(20, 8, seed) for seed in range(3)]
+    found = nearest_neighbours(*(Features(array, {}) for array in arrays))
+    assert np.array_equal(found.to_train, nearest_neighbours(*arrays).to_train)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.special
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation import Features, evaluate, frechet_distance, frechet_infinity
+from sapggan_lib.evaluation import Features, evaluate, frechet_distance, frechet_infinity, student_t
 
 D = 4
 PROVENANCE = {"extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none"}
@@ -59,3 +60,8 @@ def test_frechet_infinity_takes_the_bias_of_few_images_away():
 def test_frechet_infinity_refuses_too_few_images():
     with pytest.raises(SapgganError, match="too few to extrapolate 24 features"):
         frechet_infinity(*pair(0, n=40, d=24))
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 9, 40])
+def test_the_quantile_of_students_t_is_scipys(freedom):
+    assert student_t(freedom) == pytest.approx(scipy.special.stdtrit(freedom, 0.975), rel=1e-6)

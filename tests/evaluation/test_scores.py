@@ -2,10 +2,9 @@ import json
 
 import numpy as np
 import pytest
-import scipy.special
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation import Features, evaluate, scores
+from sapggan_lib.evaluation import METRICS, Features, Metric, evaluate
 
 PROVENANCE = {
     "extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none",
@@ -59,6 +58,24 @@ def test_the_smallest_sets_still_get_all_scores():
     assert all(np.isfinite(list(vars(score).values())).all() for score in result.scores.values())
 
 
-@pytest.mark.parametrize("freedom", [1, 2, 5, 9, 40])
-def test_the_quantile_of_students_t_is_scipys(freedom):
-    assert scores._student(freedom) == pytest.approx(scipy.special.stdtrit(freedom, 0.975), rel=1e-6)
+def test_a_metric_is_a_function_of_a_pair_and_a_line_in_the_registry(monkeypatch):
+    shift = Metric(lambda pair: float(abs(pair.real.mean() - pair.fake.mean())), lowest=0)
+    monkeypatch.setitem(METRICS, "shift", shift)
+    score = evaluate(gaussian(200, 0), gaussian(200, 1, shift=1.0)).to_dict()["shift"]
+    assert 0 <= score["floor"] < 0.3 < score["low"] < 1 < score["high"]
+
+
+def test_arrays_are_scored_as_features_of_an_unknown_extractor():
+    real, fake = gaussian(60, 0), gaussian(40, 1)
+    result = evaluate(real.array, fake.array)
+    assert result.scores == evaluate(real, fake).scores and result.extractor == "unknown"
+    with pytest.raises(SapgganError, match='differ in "extractor"'):
+        evaluate(real, fake.array)
+
+
+def test_scores_become_rows_of_the_tidy_frame():
+    result = evaluate(gaussian(60, 0), gaussian(40, 1))
+    frame = result.frame("dcgan")
+    assert frame["metric"].tolist() == ["FD", "KID", "precision", "recall", "density", "coverage"]
+    assert frame["value"].tolist() == [score.value for score in result.scores.values()]
+    assert set(frame["method"]) == {"dcgan"} and set(frame["n"]) == {40} and frame["epoch"].isna().all()

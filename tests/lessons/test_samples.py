@@ -41,20 +41,6 @@ def test_scales_disagree_by_their_mean_difference_in_gray_levels():
     assert exploration.scale_disagreement(TwoScales(), n=2) == {4: 63.75}
 
 
-def test_truncation_goes_from_one_image_for_all_to_the_plain_samples():
-    stylegan = build_generator("stylegan", resolution=16, widths=(8, 8, 8), latent=8).eval()
-    grid = exploration.truncated(stylegan, [0.0, 0.5, 1.0], n=2)
-    assert grid.shape == (6, 16, 16)
-    np.testing.assert_array_equal(grid[0], grid[3])
-    np.testing.assert_array_equal(grid[[2, 5]], generate(stylegan, 2))
-
-
-def test_the_closest_pair_is_found():
-    stack = images(5)
-    stack[3] = stack[1] // 2 * 2
-    assert exploration.closest_pair(stack)[:2] == (1, 3)
-
-
 def test_a_quiz_mixes_as_many_real_images_as_generated_ones_of_one_size():
     real, fake = np.full((9, 8, 8), 200, np.uint8), np.full((5, 16, 16), 50, np.uint8)
     shown, answers = exploration.quiz(real, fake, n=8)
