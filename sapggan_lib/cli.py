@@ -105,6 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
     sample.add_argument("--truncation", type=float, default=1.0, help="below 1: more typical, less varied (1.0)")
     sample.add_argument("--format", choices=["png", "dicom"], default="png")
 
+    page = add("page", "write a generator as one web page that opens from a file and loads nothing")
+    page.add_argument("weights", metavar="WEIGHTS", type=Path, help="a training folder or a .safetensors file")
+    page.add_argument("out", metavar="OUT.html", type=Path, help="at most 3 MB")
+    page.add_argument("--phantoms", type=positive, metavar="N",
+                      help="a quiz with N drawn radiographs, for a generator that was trained on such")
+
     evaluate = add("evaluate", "score generated against real images, with intervals and the noise floor")
     evaluate.add_argument("real", metavar="REAL", type=Path, help="a store, a folder of images, or a checkpoint")
     evaluate.add_argument("fake", metavar="FAKE", type=Path, help="likewise")

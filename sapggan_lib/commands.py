@@ -80,6 +80,13 @@ def sample(options: argparse.Namespace) -> None:
     print(f"{options.out}: {len(images)} images of {images.shape[1]}x{images.shape[2]}")
 
 
+def page(options: argparse.Namespace) -> None:
+    from sapggan_lib.page import write_page
+
+    size = write_page(options.weights, options.out, options.phantoms)
+    print(f"{options.out}: {size / 1e6:.1f} MB; open it in a browser, it needs no network")
+
+
 def evaluate(options: argparse.Namespace) -> None:
     import json
 
