@@ -23,10 +23,15 @@ def find_browser() -> str | None:
 
 
 def evaluate(engine: str, function: str, argument: Any, folder: Path) -> Any:
-    """What the JavaScript `function` returns for `argument`, with the page's arithmetic at hand. Both are JSON."""
+    """What the JavaScript `function` returns for `argument`, with the page's arithmetic at hand. Both are JSON.
+
+    "node without WebAssembly" is what an older browser has.
+    """
+    engine, _, without = engine.partition(" without ")
     program = find(engine)
     assert program
-    code = f"{join(*ARITHMETIC)}\nconst answer = JSON.stringify(({function})({json.dumps(argument)}));"
+    hide = f"const {without} = undefined;\n" if without else ""
+    code = f"{hide}{join(*ARITHMETIC)}\nconst answer = JSON.stringify(({function})({json.dumps(argument)}));"
     if engine == "node":
         (folder / "code.js").write_text(f"{code}\nconsole.log(answer);", encoding="utf-8")
         result = subprocess.run([program, str(folder / "code.js")], capture_output=True, text=True, timeout=300)
