@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from sapggan_lib.files import write_text
+from sapggan_lib.page import PAGE
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -96,12 +97,17 @@ def index_page(record: dict[str, Any], titles: dict[str, str]) -> str:
         "Data": ", ".join(f"{key} {value}" for key, value in data.items()),
         "Versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     }
+    page = ""
+    if record.get("page"):
+        page = (f"<p><a href='{PAGE}'>{html.escape(record['page'])}</a>, on one page: new radiographs, walks, scales "
+                "and gates, in the browser and without a network.</p>")  # fmt: skip
     rows = "".join(f"<tr><th>{name}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<title>sapggan: {html.escape(record['run'])}</title><style>{STYLE}</style></head><body>"
-        f"<h1>Self Attention PGGAN: run “{html.escape(record['run'])}”</h1><ul class='cards'>{''.join(cards)}</ul>"
+        f"<h1>Self Attention PGGAN: run “{html.escape(record['run'])}”</h1>{page}"
+        f"<ul class='cards'>{''.join(cards)}</ul>"
         f"<h2>Record</h2><table>{rows}</table><p>Everything else is in <a href='record.json'>record.json</a>, "
         "<code>results/</code> and <code>figures/</code> beside this page.</p></body></html>\n"
     )

@@ -16,6 +16,7 @@ from sapggan_lib.errors import SapgganError
 from sapggan_lib.execute import execute, executed_path, failed_path, log_path, unchanged
 from sapggan_lib.files import only_one, readable, write_json
 from sapggan_lib.notebook import environment
+from sapggan_lib.page import write_run_page
 from sapggan_lib.places import Hider, is_publishable, private_folder
 from sapggan_lib.plan import Job
 
@@ -79,7 +80,8 @@ def run(
                 with _executor(scheduler, parallel) as pool:
                     _execute_all(pending, state, pool, len(pending) if scheduler else parallel)
             _sweep(folder, state.private)
-            _write_record(state, profile, publishable, started)
+            page = write_run_page(folder, state.private, publishable)
+            _write_record(state, profile, publishable, started, page)
             index = report.write_report(folder)
     except OSError as error:
         raise readable(error, folder) from error
@@ -184,7 +186,7 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
             print(f"{label} | {line}", flush=True)
 
 
-def _write_record(run: _Run, profile: str, publishable: bool, started: float) -> None:
+def _write_record(run: _Run, profile: str, publishable: bool, started: float, page: str) -> None:
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((run.folder / "records").glob("*.json"))]
     write_json(
         run.folder / "record.json",
@@ -195,6 +197,7 @@ def _write_record(run: _Run, profile: str, publishable: bool, started: float) ->
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
             "outcomes": run.outcomes,
+            "page": page,                                   # whose generator generator.html draws with
             **environment(),
             "notebooks": {record.pop("notebook"): record for record in records},
         },

@@ -30,16 +30,18 @@ def write_run_page(folder: Path, private: Path, publishable: bool) -> str:
             why = "this run's own was trained on images that may not be shown"
         elif data:
             try:
-                words = f"{data.get('images', 0):,} {data['source']}"
-                write_page(own, out, of_store(private / "work", data) if drawn else None, words)
-                return "This run's generator"
+                source = SYNTHETIC if drawn else "own files: treat this page as you treat them"
+                quiz = of_store(private / "work", data) if drawn else None
+                write_page(own, out, quiz, f"{data.get('images', 0):,} {source}")
+                return "This run's generator" if drawn else "This run's generator, to be treated as its training images"
             except SapgganError as error:
-                why = f"this run's own has no page ({str(error).removeprefix(f'{own}: ')})"
+                print(f"this run's generator has no page: {error}")  # a place, so not for the record
+                why = "this run's own does not fit into a page"
         write_page(SHIPPED, out)
         return f"The generator that comes with the project, since {why}"
     except SapgganError as error:
-        out.unlink(missing_ok=True)
-        print(f"no page of the generator: {error}")
+        out.unlink(missing_ok=True)                                  # of an earlier run, whose link is gone
+        print(f"no page of a generator: {error}")
         return ""
 
 
