@@ -2,7 +2,7 @@
 // The SE gates of one scale as a row of bars: `state.pulled[level][map]` is the visitor's number, or NaN.
 
 const Gates = (() => {
-  let level = 1, own = [], bars = [];
+  let level = 1, own = [], bars = [], chosen = 0;
 
   const value = map => Number.isNaN(state.pulled[level]?.[map] ?? NaN) ? own[level][map] : state.pulled[level][map];
   const isPulled = map => !Number.isNaN(state.pulled[level]?.[map] ?? NaN);
@@ -16,7 +16,7 @@ const Gates = (() => {
     if (!part("gate-scales").children.length) makeScales(scales);
     if (bars.length !== gates[level].length) makeBars(gates[level].length);
     bars.forEach(showBar);
-    tell(bars.findIndex(bar => bar === document.activeElement));
+    tell();
   }
 
   function showBar(bar, map) {
@@ -32,12 +32,23 @@ const Gates = (() => {
     return say(word, {value: value(map).toFixed(2), own: own[level][map].toFixed(2)});
   }
 
-  function tell(map) {
+  function tell() {                                                        // about the chosen bar, and all
     const count = state.pulled.reduce((sum, gates) => sum + gates.filter(gate => !Number.isNaN(gate)).length, 0);
-    const pulled = count ? say("pulledCount", {count}) : "";
-    const gate = map < 0 ? pulled : `${say("gate", {number: map + 1, count: bars.length})}: ${valueText(map)}`;
-    part("gate-value").textContent = gate;
+    const gate = say("gate", {number: chosen + 1, count: bars.length}), text = valueText(chosen);
+    part("gate-value").textContent = `${gate}: ${text}${count ? ` · ${say("pulledCount", {count})}` : ""}`;
+    part("gate").value = value(chosen);
+    part("gate").setAttribute("aria-label", gate);
+    part("gate").setAttribute("aria-valuetext", text);
     part("gates-own").disabled = !count;
+  }
+
+  function choose(map) {
+    bars.forEach((bar, index) => {
+      bar.classList.toggle("chosen", index === map);
+      bar.tabIndex = index === map ? 0 : -1;
+    });
+    chosen = map;
+    tell();
   }
 
   function makeScales(scales) {
@@ -55,24 +66,23 @@ const Gates = (() => {
     bars = Array.from({length: count}, (_, map) => {
       const bar = document.createElement("div");
       bar.className = "bar";
-      bar.tabIndex = map ? -1 : 0;
       for (const [name, text] of [["role", "slider"], ["aria-orientation", "vertical"], ["aria-valuemin", 0],
                                   ["aria-valuemax", 2]]) bar.setAttribute(name, text);
       bar.append(document.createElement("i"));
-      bar.onfocus = () => { bars.forEach(other => { other.tabIndex = other === bar ? 0 : -1; }); tell(map); };
-      bar.onpointerenter = () => tell(map);
+      bar.onfocus = () => choose(map);
       bar.onkeydown = event => press(event, map);
       bar.onpointerdown = event => grab(event, bar, map);
       return bar;
     });
     part("bars").replaceChildren(...bars);
+    choose(0);
   }
 
   function set(map, number) {
     state.pulled[level] ??= new Float32Array(bars.length).fill(NaN);
     state.pulled[level][map] = Math.min(2, Math.max(0, number));
     showBar(bars[map], map);
-    tell(map);
+    choose(map);
     change({});
   }
 
@@ -103,6 +113,7 @@ const Gates = (() => {
     if (action) { event.preventDefault(); action(); }
   }
 
+  part("gate").oninput = event => set(chosen, Number(event.target.value));
   part("gates-own").onclick = () => { state.pulled = []; change({}); };
   part("gates-one").onclick = () => { state.pulled[level] = new Float32Array(bars.length).fill(1); change({}); };
 

@@ -145,6 +145,7 @@ async function play() {                                                    // th
 function tellPlaying() {
   part("play").setAttribute("aria-pressed", playing);
   part("play").textContent = say(playing ? "stop" : "play");
+  part("status").setAttribute("aria-live", playing ? "off" : "polite");  // not fifty sentences
 }
 
 function save() {
