@@ -33,9 +33,10 @@ READY = "#status:not(:empty), #problem:not([hidden])"
 class Visit:
     """A page opened from a file, with all that it asks for and complains about."""
 
-    def __init__(self, browser, path: Path, **options):
+    def __init__(self, browser, path: Path, before: str = "", **options):
         self.path, self.requests, self.complaints = path, [], []
         self.page = browser.new_context(**options).new_page()
+        self.page.add_init_script(before)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -63,8 +64,8 @@ class Visit:
 
 
 def write_pages(folder: Path) -> dict[str, Path]:
-    """The shipped generator with a quiz, an untrained one of 128 pixels, and two damaged copies."""
-    pages = {name: folder / f"{name}.html" for name in ("shipped", "large", "cut", "altered")}
+    """The shipped generator with a quiz, an untrained one of 128 pixels, and three damaged copies."""
+    pages = {name: folder / f"{name}.html" for name in ("shipped", "large", "cut", "altered", "stump")}
     write_page(SHIPPED, pages["shipped"], drawn=4)
     torch.manual_seed(0)
     large = build_generator("sapggan", resolution=128, latent=64, widths=(128, 128, 64, 64, 32, 16))
@@ -72,6 +73,7 @@ def write_pages(folder: Path) -> dict[str, Path]:
     write_page(folder / "large.safetensors", pages["large"])
     text = pages["shipped"].read_text(encoding="utf-8")
     pages["cut"].write_text(text[:-300_000], encoding="utf-8")
+    pages["stump"].write_text(text[:text.index("function startWorker")], encoding="utf-8")
     at = len(text) - 300_000
     pages["altered"].write_text(text[:at] + ("B" if text[at] == "A" else "A") + text[at + 1:], encoding="utf-8")
     return pages
@@ -132,6 +134,20 @@ def use(visit: Visit, screenshots: Path) -> None:
     assert page.locator("#notice").evaluate("notice => notice.getBoundingClientRect().top") == 0
 
 
+def use_fingers(visit: Visit, screenshot: Path) -> None:
+    """A tap draws, a tap chooses a bar, and another switches it."""
+    visit.changes("a tap on the image", lambda: visit.page.locator("#image").tap())
+    bar = visit.page.locator(".bar").nth(7)
+    bar.tap()
+    assert "as the network sets it" in bar.get_attribute("aria-valuetext")
+    visit.changes("the bar's slider", lambda: visit.page.locator("#gate").fill("2"))
+    visit.changes("a second tap", bar.tap)
+    assert "as the network sets it" in bar.get_attribute("aria-valuetext")
+    visit.changes("a third tap", bar.tap)
+    assert "switched off" in bar.get_attribute("aria-valuetext")
+    visit.page.screenshot(path=screenshot)
+
+
 def main(screenshots: Path) -> None:
     from playwright.sync_api import sync_playwright
 
@@ -143,6 +159,8 @@ def main(screenshots: Path) -> None:
         "desktop": {"viewport": {"width": 1280, "height": 800}},
         "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
         "phone": {"viewport": {"width": 412, "height": 860}, "is_mobile": True, "has_touch": True},
+        "narrow": {"viewport": {"width": 320, "height": 640}, "is_mobile": True},
+        "sideways": {"viewport": {"width": 860, "height": 412}, "is_mobile": True, "has_touch": True},
         "phone_ko": {"viewport": {"width": 412, "height": 860}, "is_mobile": True, "locale": "ko-KR"},
     }
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -155,14 +173,20 @@ def main(screenshots: Path) -> None:
         visit = Visit(browser, pages["shipped"], viewport={"width": 1280, "height": 800})
         use(visit, screenshots)
         visit.close()
+        visit = Visit(browser, pages["shipped"], before="delete window.Worker; delete window.WebAssembly")
+        visit.changes("without worker and WebAssembly", visit.page.locator("#new").click)
+        visit.close()
         for look, options in looks.items():
             visit = Visit(browser, pages["shipped"], **options)
             visit.page.wait_for_timeout(500)
             assert visit.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{look}: wider than it"
             visit.page.screenshot(path=screenshots / f"page_{look}.png")
             visit.page.screenshot(path=screenshots / f"page_{look}_whole.png", full_page=True)
+            if options.get("has_touch"):
+                use_fingers(visit, screenshots / f"page_{look}_gates.png")
             visit.close()
-        for name, sentence in (("cut", "ends too early"), ("altered", "was altered")):
+        told = {"cut": "ends too early", "altered": "was altered", "stump": "has not begun to draw"}
+        for name, sentence in told.items():
             visit = Visit(browser, pages[name])
             assert sentence in visit.page.inner_text("#problem") and visit.page.locator("#explore").is_hidden()
             visit.close()

@@ -36,14 +36,14 @@ def card_of(weights: Path, data: str = "") -> str:
     facts = json.loads(weights.with_suffix(".json").read_text("utf-8"))
     model, train = facts["model"], facts.get("train") or {}
     side, widths = model["resolution"], ", ".join(map(str, model["widths"]))
+    colour = "gray" if model["channels"] == 1 else "colour"
     attention = f", attention {model['attention']}" if "attention" in model else ""
     known = [f"{label} {train[key]}" for key, label in (("loss", "loss"), ("lr", "lr"), ("batch", "batch"),
                                                        ("seed", "seed")) if train.get(key) is not None]  # fmt: skip
     known += [f"{facts['kimg']:,.3g} thousand images shown"] if "kimg" in facts else []
     rows = {
         "data": data or "not recorded with the weights",
-        "network": f"{model['name']}, widths {widths}, latent {model['latent']}, {model['channels']} channel(s)"
-                   + attention,
+        "network": f"{model['name']}, widths {widths}, latent {model['latent']}, {colour}{attention}",
         "training": ", ".join(known) or "not recorded with the weights",
         "scores": "in the report of its run, where it has one",
         "memorisation": "not audited: it may repeat images that it was trained on",

@@ -89,6 +89,11 @@ const Gates = (() => {
   const toggle = map => set(map, isPulled(map) ? NaN : 0);
 
   function grab(event, bar, map) {                                         // a drag pulls, a click switches
+    if (event.pointerType === "touch") {                                   // a finger's drag is the page's
+      bar.onpointerup = () => chosen === map ? toggle(map) : choose(map);
+      bar.onpointercancel = () => { bar.onpointerup = null; };
+      return;
+    }
     const from = event.clientY, {top, height} = bar.getBoundingClientRect();
     let dragged = false;
     bar.setPointerCapture(event.pointerId);

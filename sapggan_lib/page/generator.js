@@ -36,7 +36,6 @@ const Generator = (() => {
                                style: dense(`${name}.style`, 1)});
     const levels = model.widths.length, network = {model, stage, latent: model.latent};
     network.toImage = Array.from({length: levels}, (_, level) => dense(`to_image.${level}`, 1));
-    network.sides = model.name === "sapggan" ? network.toImage.map((_, level) => 4 << level) : [4 << stage[0]];
     network.blocks = Array.from({length: levels}, (_, level) => {
       const name = `blocks.${level}`, block = {conv2: conv(`${name}.conv2`), width: width(level)};
       if (level) block.conv1 = conv(`${name}.conv1`, true);
@@ -50,7 +49,6 @@ const Generator = (() => {
       network.mapping = Array.from({length: 8}, (_, i) => dense(`mapping.${i}`, Math.SQRT2, 0.01));
       network.meanStyle = numbers("mean_style");
     }
-    network.gated = network.blocks.map(block => block.attention?.kind === "se" ? block.width : 0);
     network.run = (z, options = {}) => run(network, z, options);
     return network;
   }

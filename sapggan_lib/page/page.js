@@ -163,13 +163,14 @@ function tellProblem(error) {
   const key = {cut: "problemCut", altered: "problemAltered"}[error.message];
   part("problem").textContent = say(key ?? "problemWrong", {reason: error.message});
   part("problem").hidden = false;
+  part("problem").classList.remove("late");
   part("explore").hidden = part("quiz").hidden = true;
 }
 
 function translate(to) {
   language = document.documentElement.lang = to;
   const {model, version} = header ?? {model: {}};
-  const values = {version, latent: model.latent, side: model.resolution, model: model.name?.toUpperCase(),
+  const values = {version, latent: model.latent, side: model.resolution, model: header?.name,
                   count: header?.tensors.reduce((sum, [, shape]) => sum + shape.reduce((a, b) => a * b, 1), 0)
                     .toLocaleString(to)};
   for (const element of document.querySelectorAll("[data-words]"))
@@ -210,8 +211,8 @@ function listen() {
     if (event.target.matches("canvas:not(#image)")) event.preventDefault();
   });
   document.addEventListener("keydown", event => {
-    const own = event.target.closest("button, input, a, [role=slider]");   // have their own keys
-    if (own || event.ctrlKey || event.altKey || event.metaKey) return;
+    const taken = event.key === " " ? "button, input, a, [role=slider]" : "input, [role=slider]";  // have their own
+    if (event.target.closest(taken) || event.ctrlKey || event.altKey || event.metaKey) return;
     const action = {" ": newRadiograph, ArrowLeft: () => step(-0.05), ArrowRight: () => step(0.05)}[event.key];
     if (action) { event.preventDefault(); action(); }
   });
@@ -235,6 +236,7 @@ async function start() {
     }));
     part("truncation-part").hidden = header.model.name !== "stylegan";
     listen();
+    part("problem").hidden = true;
     part("explore").hidden = false;
     await change({first: 1});
     await Quiz.start(read("quiz-images"));

@@ -18,7 +18,7 @@ from sapggan_lib.models import load_generator
 from sapggan_lib.page.card import card_html, card_of
 from sapggan_lib.page.quiz import draw
 
-MODELS = ("sapggan", "pggan", "stylegan")
+MODELS = {"sapggan": "SAPGGAN", "pggan": "PGGAN", "stylegan": "StyleGAN"}
 MAX_BYTES = 3_000_000
 ARITHMETIC, SCRIPT = ("kernel.js", "layers.js", "generator.js"), ("page.js", "gates.js", "quiz.js")
 ASSETS = Path(__file__).parent
@@ -40,8 +40,8 @@ def write_page(
     generator = load_generator(weights)
     name: str = generator.config["name"]                     # type: ignore[index, assignment]
     if name not in MODELS:
-        raise SapgganError(f"{weights}: the page draws {', '.join(MODELS[:-1])} and {MODELS[-1]}, not {name}; "
-                           f'"sapggan sample {weights} OUT" makes its images')  # fmt: skip
+        raise SapgganError(f'{weights}: the page draws {", ".join(MODELS)}, not {name}; "sapggan sample {weights} OUT" '
+                           "makes its images")  # fmt: skip
     header, numbers = pack(generator, str(weights))
     if isinstance(drawn, int):
         drawn = draw(drawn, header["model"]["resolution"], header["model"]["channels"])
@@ -49,7 +49,7 @@ def write_page(
     page = assemble(header, numbers, quiz, card_html(card_of(Path(weights), data)))
     if (size := len(page.encode())) > MAX_BYTES:
         raise SapgganError(f"{weights}: its page would have {size / 1e6:.1f} MB, and one that travels by mail may have "
-                           f"{MAX_BYTES / 1e6:.0f}; choose narrower widths, as in the profile cpu")  # fmt: skip
+                           f"{MAX_BYTES / 1e6:.0f}; train one with narrower widths or a shorter latent")  # fmt: skip
     write_text(out, page)
     return size
 
@@ -71,6 +71,7 @@ def pack(generator: nn.Module, where: str = "generator") -> tuple[dict[str, Any]
     binary = b"".join(array.tobytes() for array in arrays.values())
     header = {
         "version": __version__,
+        "name": MODELS[generator.config["name"]],            # type: ignore[index]
         "model": generator.config,
         "stage": None if stage is None else [int(stage[0]), float(stage[1])],
         "tensors": [[key, list(array.shape)] for key, array in arrays.items()],
@@ -88,9 +89,9 @@ def assemble(header: dict[str, Any], numbers: str, quiz: list[str], card: str) -
         f"default-src 'none'; script-src {hash_of(arithmetic)} {hash_of(script)} 'wasm-unsafe-eval'; "
         f"style-src {hash_of(style)}; worker-src blob:; img-src blob: data:; base-uri 'none'; form-action 'none'"
     )
-    model = header["model"]
+    side = header["model"]["resolution"]
     return Template(join("page.html")).substitute(
-        title=f"{model['name'].upper()} {model['resolution']}x{model['resolution']}: radiographs of nobody",
+        title=f"{header['name']} {side}x{side}: radiographs of nobody",
         policy=policy, style=style, arithmetic=arithmetic, script=script, card=card, weights=numbers,
         words=embed(json.loads(join("words.json"))), quiz=embed(quiz), header=embed(header),
     )  # fmt: skip
