@@ -2,7 +2,7 @@
 # make test        set up everything, lint, type-check, run all tests
 # make lab         JupyterLab on the notebooks
 # make fuzz        20,000 damaged DICOM files through preprocessing
-# make browser     the notebooks' widgets in a headless Chromium, which must be installed; SCREENSHOTS= names the folder
+# make browser     the page and the notebooks' widgets in a headless Chromium, which must be installed; SCREENSHOTS= a folder
 # Each sets up .venv first when it is missing or older than the lock. PYTHON= names the interpreter, VENV= the folder.
 
 VENV ?= .venv
@@ -40,6 +40,7 @@ fuzz: setup
 
 browser: setup
 	$(BIN)/python -m pip install -q playwright
+	$(BIN)/python -m tests.browser_page $(SCREENSHOTS)
 	$(BIN)/python -m tests.browser_widgets $(SCREENSHOTS)
 
 lab: setup

@@ -13,7 +13,7 @@ CORE = (
     ("losses", "models", "privacy"),
     ("evaluation", "preprocessing", "training"),
 )
-SHELL = (("figures", "phantoms"), ("notebook",), ("experiments", "lessons"), ("runs", "doctor"), ("cli",))
+SHELL = (("figures", "phantoms"), ("notebook",), ("experiments", "lessons", "page"), ("runs", "doctor"), ("cli",))
 FLOOR = {room: floor for floor, rooms in enumerate(CORE + SHELL) for room in rooms}
 FILES = sorted(LIBRARY.glob("*/*.py")) + [path for path in LIBRARY.glob("*.py") if path.stem != "__init__"]
 

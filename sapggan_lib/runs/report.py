@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sapggan_lib.base.files import write_text
+from sapggan_lib.page import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -56,7 +57,7 @@ def index_page(record: dict[str, Any], titles: dict[str, str]) -> str:
     }
     outcomes = sorted((dict.fromkeys(titles, "") | record["outcomes"]).items())
     page = Environment(autoescape=True, loader=FileSystemLoader(TEMPLATES)).get_template("index.html")
-    return page.render(record=record, outcomes=outcomes, titles=titles, facts=facts) + "\n"
+    return page.render(record=record, page=PAGE, outcomes=outcomes, titles=titles, facts=facts) + "\n"
 
 
 def title(path: Path) -> str:

@@ -15,6 +15,7 @@ from sapggan_lib.base import cluster
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import only_one, readable, write_json
 from sapggan_lib.notebook import environment
+from sapggan_lib.page import write_run_page
 from sapggan_lib.runs import report
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
@@ -70,7 +71,8 @@ def run(
                 with _executor(scheduler, parallel) as pool:
                     _execute_all(pending, outcomes, pool, len(pending) if scheduler else parallel, force)
             place.sweep()
-            _write_record(outcomes, profile, publishable, started)
+            page = write_run_page(folder, place.private, publishable)
+            _write_record(outcomes, profile, publishable, started, page)
             index = report.write_report(folder)
     except OSError as error:
         raise readable(error, folder) from error
@@ -145,7 +147,7 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
             print(f"{label} | {line}", flush=True)
 
 
-def _write_record(outcomes: _Outcomes, profile: str, publishable: bool, started: float) -> None:
+def _write_record(outcomes: _Outcomes, profile: str, publishable: bool, started: float, page: str) -> None:
     folder = outcomes.folder.shown
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "records").glob("*.json"))]
     write_json(
@@ -157,6 +159,7 @@ def _write_record(outcomes: _Outcomes, profile: str, publishable: bool, started:
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
             "outcomes": outcomes.by_name,
+            "page": page,                                   # whose generator generator.html draws with
             **environment(),
             "notebooks": {record.pop("notebook"): record for record in records},
         },

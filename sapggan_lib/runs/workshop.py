@@ -7,7 +7,8 @@ from typing import Any
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, write_json, write_text
-from sapggan_lib.notebook import resolve_parameters
+from sapggan_lib.notebook import SHIPPED, resolve_parameters
+from sapggan_lib.page import PAGE, write_page
 from sapggan_lib.runs.jobs import available, load_profile
 
 GUIDE = ROOT / "docs" / "workshop.md"
@@ -15,6 +16,8 @@ GUIDE = ROOT / "docs" / "workshop.md"
 
 def write_workshop(out: Path, profile: str = "workshop") -> int:
     """Write `out`/student, `out`/instructor and the instructor's notes; returns the number of notebooks.
+
+    Each has the shipped generator as a page, for the first ten minutes.
 
     The copies carry the profile's parameters and use the run folder of `sapggan run --profile`, so that what was run
     beforehand is found finished. Raises `SapgganError` when `out` holds anything.
@@ -29,6 +32,8 @@ def write_workshop(out: Path, profile: str = "workshop") -> int:
         changed = {name: value for name, value in values.items() if value != defaults[name]}
         for audience in ("student", "instructor"):
             write_json(out / audience / source.name, copy_for(audience, notebook, changed))
+    for audience in ("student", "instructor"):
+        write_page(SHIPPED, out / audience / PAGE)
     write_text(out / "instructor" / GUIDE.name, GUIDE.read_text(encoding="utf-8"))
     return len(available())
 

@@ -1,0 +1,50 @@
+"""The page of a run: its own generator's where that may be shown, else the one's that comes with the project."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.models import WEIGHTS
+from sapggan_lib.notebook import SHIPPED, record_path
+from sapggan_lib.page.quiz import of_store
+from sapggan_lib.page.write import write_page
+
+PAGE = "generator.html"
+SYNTHETIC = "synthetic radiographs"    # what notebook.radiographs notes as the source of drawn images
+
+
+def write_run_page(folder: Path, private: Path, publishable: bool) -> str:
+    """Write `folder`/generator.html; returns the sentence that says whose generator it is, "" where there is none.
+
+    `private` holds the run's trainings and stores. Weights may repeat what they were trained on, so a publishable run
+    shows its own generator only when it learned from drawn radiographs; only then, too, there is a quiz.
+    """
+    out, own = folder / PAGE, private / "work" / "models" / "sapggan"
+    data = trained_on(folder) if (own / WEIGHTS).is_file() else {}
+    drawn = data.get("source") == SYNTHETIC
+    why = "this run trained none"
+    try:
+        if data and publishable and not drawn:
+            why = "this run's own was trained on images that may not be shown"
+        elif data:
+            try:
+                source = SYNTHETIC if drawn else "own files: treat this page as you treat them"
+                quiz = of_store(private / "work", data) if drawn else None
+                write_page(own, out, quiz, f"{data.get('images', 0):,} {source}")
+                return "This run's generator" if drawn else "This run's generator, to be treated as its training images"
+            except SapgganError as error:
+                print(f"this run's generator has no page: {error}")  # a place, so not for the record
+                why = "this run's own does not fit into a page"
+        write_page(SHIPPED, out)
+        return f"The generator that comes with the project, since {why}"
+    except SapgganError as error:
+        out.unlink(missing_ok=True)                                  # of an earlier run, whose link is gone
+        print(f"no page of a generator: {error}")
+        return ""
+
+
+def trained_on(folder: Path) -> dict[str, Any]:
+    """What the run's record says about the images that notebook 04 trained on; nothing where it did not run."""
+    record = record_path(folder, "04_model_comparison")
+    return dict(json.loads(record.read_text(encoding="utf-8")).get("data") or {}) if record.is_file() else {}
