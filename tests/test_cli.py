@@ -51,6 +51,12 @@ def test_help_needs_neither_torch_nor_opencv_nor_yaml_and_is_quick():
     assert time.monotonic() - start < 3  # 0.3 s on a quiet machine
 
 
+def test_run_starts_where_fcntl_is_missing_as_on_windows():
+    code = "import sys; sys.modules['fcntl'] = None; from sapggan_lib.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, "run", "--profile", "smok"], capture_output=True, text=True)
+    assert done.returncode == 1 and 'did you mean "smoke"?' in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_an_error_is_one_line_and_a_traceback_only_with_debug(capsys, tmp_path):
     status, out, error = run(capsys, "preprocess", tmp_path / "missing", tmp_path / "out")
     assert status == 1 and out == "" and error.count("\n") == 1 and "missing" in error

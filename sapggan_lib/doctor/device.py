@@ -6,9 +6,8 @@ Wrong numbers are an error. A path that is slower here, or cannot be had, is non
 import contextlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,20 +38,21 @@ TOO_SLOW = "float32 is faster here, or the GPU lacks bfloat16"
 def examine(device: torch.device | None = None, backend: str = "inductor") -> Iterator[Check]:
     """One line a path, as soon as it is known. Leaves the random state as it was."""
     device = device or choose_device("auto")
-    paths: list[tuple[str, Callable[..., Check], tuple[Any, ...], str]] = [
-        ("bfloat16", bfloat16, (), "train with --set precision=float32"),
-        ("compiled blocks", compiled, (backend,), "train with --set compile=false"),
-        ("CUDA graph", graphed, (SAPGGAN, backend), "train with --set cuda_graphs=false"),
-        ("CUDA graph, growing", graphed, (STYLEGAN, backend), "train with --set cuda_graphs=false"),
-        ("gradient penalties", penalties, (backend,), "train with --set precision=float32 --set compile=false"),
-        ("resume", resume, (), "finish each training on the device where it began"),
-        ("data set on device", data, (), "train with --set device=cpu"),
-        ("training's choice", choice, (), "choose with --set precision=..., compile=..., cuda_graphs=..."),
+    paths = [
+        ("bfloat16", lambda: bfloat16(device), "train with --set precision=float32"),
+        ("compiled blocks", lambda: compiled(device, backend), "train with --set compile=false"),
+        ("CUDA graph", lambda: graphed(device, SAPGGAN, backend), "train with --set cuda_graphs=false"),
+        ("CUDA graph, growing", lambda: graphed(device, STYLEGAN, backend), "train with --set cuda_graphs=false"),
+        ("gradient penalties", lambda: penalties(device, backend),
+         "train with --set precision=float32 --set compile=false"),
+        ("resume", lambda: resume(device), "finish each training on the device where it began"),
+        ("data set on device", lambda: data(device), "train with --set device=cpu"),
+        ("training's choice", lambda: choice(device), "choose with --set precision=..., compile=..., cuda_graphs=..."),
     ]
-    for name, path, arguments, fix in paths:
+    for name, path, fix in paths:
         with torch.random.fork_rng(range(torch.cuda.device_count())), without_tf32():
             try:
-                check = path(device, *arguments)
+                check = path()
             except Exception as error:  # whatever a kernel, a compiler or a driver raises
                 check = Check(name, "failed", first_line(error))
         yield replace(check, name=name, fix=fix if check.state == "failed" else check.fix)

@@ -28,7 +28,8 @@ class Check:
 
 def examine(folder: Path = ROOT) -> list[Check]:
     """Check this machine; `folder` is where runs would be written."""
-    return [python(), *packages(), device(), memory(), disk(folder), *extractors()]
+    python = Check("python", "ok", platform.python_version())
+    return [python, *packages(), device(), memory(), disk(folder), *extractors()]
 
 
 def report(checks: list[Check]) -> str:
@@ -39,11 +40,6 @@ def report(checks: list[Check]) -> str:
         if check.fix:
             lines.append(f"{'':30}-> {check.fix}")
     return "\n".join(lines)
-
-
-def python() -> Check:
-    """Python's version; an older one than 3.11 cannot have installed the package."""
-    return Check("python", "ok", platform.python_version())
 
 
 def packages() -> list[Check]:

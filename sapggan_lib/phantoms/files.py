@@ -1,5 +1,6 @@
 """A folder of synthetic chest radiographs as DICOM, in the variety that hospitals send; the same bytes by seed."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -37,6 +38,7 @@ class Shot:
 
 def plan_phantoms(n: int, seed: int = 0) -> list[Shot]:
     """What `write_phantoms` writes: `n` images of about `0.58 * n` patients, every combination of formats."""
+
     def shots() -> Iterator[Shot]:
         rng, patient = np.random.default_rng([seed, n]), 0
         while True:
@@ -47,7 +49,7 @@ def plan_phantoms(n: int, seed: int = 0) -> list[Shot]:
                            bool(rng.random() < 0.6),
                            str(rng.choice(("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless"))))
 
-    return [shot for shot, _ in zip(shots(), range(n), strict=False)]
+    return list(itertools.islice(shots(), n))
 
 
 def write_phantoms(
@@ -61,15 +63,16 @@ def write_phantoms(
     out = Path(out).absolute()
     if n < 1 or not 48 <= size <= 4096:
         raise SapgganError(f"phantom: n must be at least 1 and size 48 to 4096 pixels, not {n} and {size}")
-    marker, wanted, shots = out / ".phantom.json", {"n": n, "seed": seed, "size": size}, plan_phantoms(n, seed)
-    if marker.exists() and json.loads(marker.read_text()) == wanted:
+    begun, finished = out / ".phantom.partial", out / ".phantom.json"
+    wanted, shots = {"n": n, "seed": seed, "size": size}, plan_phantoms(n, seed)
+    for marker in (begun, finished):
+        if marker.exists() and json.loads(marker.read_text()) != wanted:
+            raise SapgganError(f"{out}: holds other phantoms ({marker.read_text().strip()}); choose a new folder")
+    if finished.exists():
         return shots
-    if not marker.exists() and out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()) and not (
-        out / ".phantom.partial").exists():
+    if not begun.exists() and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
         raise SapgganError(f"{out}: not empty; choose a new folder for the phantoms")
-    if marker.exists():
-        raise SapgganError(f"{out}: holds other phantoms ({marker.read_text().strip()}); choose a new folder")
-    write_json(out / ".phantom.partial", wanted)
+    write_json(begun, wanted)
     workers = max(min(workers or os.cpu_count() or 1, n // 8), 1)
     command = [sys.executable, "-m", "sapggan_lib.phantoms", str(out)]
     parts = [[*command, json.dumps([wanted, k, workers])] for k in range(1, workers)]
@@ -84,7 +87,7 @@ def write_phantoms(
         for child in children:
             child.kill()
             child.wait()
-    (out / ".phantom.partial").replace(marker)
+    begun.replace(finished)
     return shots
 
 
@@ -95,12 +98,12 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
 
     rng = np.random.default_rng([seed, shot.patient, shot.number])
     pixels = phantom_image(seed * 100_003 + shot.patient, size, shot.view, rng.uniform(0.84, 1.0), shot.number)
-    window = shot.bits, 1 << (shot.bits - 1), 1 << shot.bits
+    levels = 1 << shot.bits
     stored = pixels >> (16 - shot.bits)
     if not shot.window:                      # raw numbers in a part of the range, as detectors give
-        stored = (stored * 0.55 + (1 << shot.bits) * 0.2).astype(np.uint16)
+        stored = (stored * 0.55 + levels * 0.2).astype(np.uint16)
     if shot.photometric == "MONOCHROME1":
-        stored = np.uint16((1 << shot.bits) - 1) - stored
+        stored = np.uint16(levels - 1) - stored
 
     def make_uid(*parts: Any) -> str:
         return uid.generate_uid(entropy_srcs=["sapggan phantom", str(seed), *map(str, parts)])
@@ -125,7 +128,7 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     dataset.Modality, dataset.BodyPartExamined = "DX", "CHEST"
     dataset.PresentationIntentType = "FOR PRESENTATION"
     dataset.ImageType = ["DERIVED", "PRIMARY"]
-    dataset.ViewPosition = {"lateral": "LL"}.get(shot.view, shot.view)
+    dataset.ViewPosition = "LL" if shot.view == "lateral" else shot.view
     dataset.PatientOrientation = ["A", "F"] if shot.view == "lateral" else ["L", "F"]
     dataset.SeriesDescription = f"Synthetic phantom {shot.view}"
     dataset.BurnedInAnnotation = "NO"
@@ -135,7 +138,7 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     dataset.PhotometricInterpretation = shot.photometric
     dataset.PresentationLUTShape = "INVERSE" if shot.photometric == "MONOCHROME1" else "IDENTITY"
     if shot.window:
-        dataset.WindowCenter, dataset.WindowWidth = window[1:]
+        dataset.WindowCenter, dataset.WindowWidth = levels // 2, levels
     dataset.Rows, dataset.Columns = stored.shape
     dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, shot.bits, shot.bits - 1
@@ -147,6 +150,7 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
 
 
 def write_part(out: Path, wanted: dict[str, int], part: int, parts: int) -> None:
+    """Write every `parts`-th of the wanted phantoms, from number `part` on."""
     for shot in plan_phantoms(wanted["n"], wanted["seed"])[part::parts]:
         with atomic_path(out / shot.path) as temporary:
             phantom_dataset(shot, wanted["seed"], wanted["size"]).save_as(temporary, enforce_file_format=True)

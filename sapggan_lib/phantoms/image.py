@@ -10,9 +10,7 @@ View = Literal["PA", "AP", "lateral"]
 DRAWN = 320   # height at which anatomy is drawn, in pixels
 
 
-def phantom_image(
-    seed: int = 0, size: int = 512, view: View = "PA", aspect: float = 1.0, shot: int = 0
-) -> np.ndarray:
+def phantom_image(seed: int = 0, size: int = 512, view: View = "PA", aspect: float = 1.0, shot: int = 0) -> np.ndarray:
     """A synthetic radiograph, uint16 `[size, round(size * aspect)]`, 0 black to 65535 white, bone light.
 
     The same seed gives one body; its views share what a body has (width, heart, ribs), `shot` tells its exposures

@@ -20,7 +20,8 @@ def read_library() -> Rooms:
     for place in LIBRARY.iterdir():
         files = [place] if place.suffix == ".py" else sorted(place.rglob("*.py"))
         code = [path.read_text(encoding="utf-8") for path in files]
-        rooms[place.stem] = hash_json(code), imported_rooms(code)
+        if code:                             # else a folder of caches, left where a module has moved
+            rooms[place.stem] = hash_json(code), imported_rooms(code)
     return rooms
 
 

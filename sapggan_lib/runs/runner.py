@@ -5,9 +5,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,32 +19,6 @@ from sapggan_lib.runs import report
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
 from sapggan_lib.runs.jobs import Job
-
-
-@dataclass
-class _Outcomes:
-    """How the notebooks of a run ended."""
-
-    folder: RunFolder
-    by_name: dict[str, str] = field(default_factory=dict)
-
-    def add(self, job: Job, outcome: str) -> None:
-        """Note how a notebook ended, and print it."""
-        self.by_name[job.name] = outcome
-        print(f"{job.name:24} {outcome}{self._see(job.name)}", flush=True)
-
-    def failed(self, name: str) -> bool:
-        return self.by_name.get(name, "").startswith("failed")
-
-    def failures(self) -> str:
-        """All failures in one sentence; "" where there is none."""
-        return "; ".join(f"{name} {outcome}{self._see(name)}" for name, outcome in self.by_name.items()
-                         if self.failed(name))  # fmt: skip
-
-    def _see(self, name: str) -> str:
-        """Where to read on about a notebook that failed; for the terminal alone, as it is a place."""
-        kept = [path for path in (self.folder.failed(name), self.folder.log(name)) if path.exists()]
-        return f"; see {kept[0]}" if kept and self.failed(name) else ""
 
 
 def run(
@@ -62,24 +35,23 @@ def run(
     try:
         with only_one(folder, "another run is writing here; wait for it, or name yours: --run"):
             place = claim(folder.absolute(), profile, publishable)
-            outcomes = _Outcomes(place)
             pending = [job for job in jobs if force or not unchanged(job, place)]
-            for job in jobs:
-                if job not in pending:
-                    outcomes.add(job, "unchanged")
+            outcomes = {job.name: "unchanged" for job in jobs if job not in pending}
+            for name in outcomes:
+                _tell(name, outcomes, place)
             if pending:
                 with _executor(scheduler, parallel) as pool:
-                    _execute_all(pending, outcomes, pool, len(pending) if scheduler else parallel, force)
+                    _execute_all(pending, outcomes, place, pool, len(pending) if scheduler else parallel, force)
             place.sweep()
             page = write_run_page(folder, place.private, publishable)
-            _write_record(outcomes, profile, publishable, started, page)
+            _write_record(place.shown, outcomes, profile, publishable, started, page)
             index = report.write_report(folder)
     except OSError as error:
         raise readable(error, folder) from error
     if publishable:
         print(f"not to be shared, and to be deleted with the run: {place.private}")
-    if failures := outcomes.failures():
-        raise SapgganError(failures)
+    if failures := [f"{name} {_described(name, outcomes, place)}" for name in outcomes if _failed(name, outcomes)]:
+        raise SapgganError("; ".join(failures))
     return index
 
 
@@ -94,17 +66,19 @@ def _executor(scheduler: str, parallel: int) -> Iterator[Executor]:
             yield pool
 
 
-def _execute_all(pending: list[Job], outcomes: _Outcomes, pool: Executor, at_once: int, force: bool) -> None:
+def _execute_all(
+    pending: list[Job], outcomes: dict[str, str], folder: RunFolder, pool: Executor, at_once: int, force: bool
+) -> None:
     """Run the jobs on `pool`, `at_once`, each after what it needs; adds to `outcomes`."""
-    folder = outcomes.folder
     running: dict[Future[str], Job] = {}
     seen: dict[str, int] = {}  # bytes of a log that were looked at
     local = isinstance(pool, ThreadPoolExecutor)
     threads = max(1, (os.cpu_count() or 1) // at_once) if local and at_once > 1 else 0
     while pending or running:
         for job in list(pending):
-            if any(map(outcomes.failed, job.needs)):
-                outcomes.add(job, f"failed: it needs {', '.join(job.needs)}")
+            if any(_failed(needed, outcomes) for needed in job.needs):
+                outcomes[job.name] = f"failed: it needs {', '.join(job.needs)}"
+                _tell(job.name, outcomes, folder)
                 pending.remove(job)
             elif len(running) < at_once and not {j.name for j in [*pending, *running.values()]} & set(job.needs):
                 print(f"{job.name:24} {'running' if local else 'submitted'}", flush=True)
@@ -117,7 +91,22 @@ def _execute_all(pending: list[Job], outcomes: _Outcomes, pool: Executor, at_onc
             _show_progress(folder.log(job.name), job.name[:2], seen)
         for future in done:
             job = running.pop(future)
-            outcomes.add(job, _outcome(future, job, folder))
+            outcomes[job.name] = _outcome(future, job, folder)
+            _tell(job.name, outcomes, folder)
+
+
+def _failed(name: str, outcomes: Mapping[str, str]) -> bool:
+    return outcomes.get(name, "").startswith("failed")
+
+
+def _tell(name: str, outcomes: Mapping[str, str], folder: RunFolder) -> None:
+    print(f"{name:24} {_described(name, outcomes, folder)}", flush=True)
+
+
+def _described(name: str, outcomes: Mapping[str, str], folder: RunFolder) -> str:
+    """A notebook's outcome, and where to read on when it failed; for the terminal alone, as that is a place."""
+    kept = [path for path in (folder.failed(name), folder.log(name)) if path.exists()]
+    return outcomes[name] + (f"; see {kept[0]}" if kept and _failed(name, outcomes) else "")
 
 
 def _outcome(future: Future[str], job: Job, folder: RunFolder) -> str:
@@ -147,8 +136,9 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
             print(f"{label} | {line}", flush=True)
 
 
-def _write_record(outcomes: _Outcomes, profile: str, publishable: bool, started: float, page: str) -> None:
-    folder = outcomes.folder.shown
+def _write_record(
+    folder: Path, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
+) -> None:
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "records").glob("*.json"))]
     write_json(
         folder / "record.json",
@@ -158,7 +148,7 @@ def _write_record(outcomes: _Outcomes, profile: str, publishable: bool, started:
             "publishable": publishable,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
-            "outcomes": outcomes.by_name,
+            "outcomes": outcomes,
             "page": page,                                   # whose generator generator.html draws with
             **environment(),
             "notebooks": {record.pop("notebook"): record for record in records},

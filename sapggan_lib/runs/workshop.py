@@ -12,6 +12,8 @@ from sapggan_lib.page import PAGE, write_page
 from sapggan_lib.runs.jobs import available, load_profile
 
 GUIDE = ROOT / "docs" / "workshop.md"
+ROOM = {"code": "# Your answer\n", "markdown": "*Your answer:*"}  # for the student, by the kind of the cell
+MARK = {"code": "# SOLUTION, for the instructor\n", "markdown": "**Solution, for the instructor.** "}
 
 
 def write_workshop(out: Path, profile: str = "workshop") -> int:
@@ -45,22 +47,14 @@ def copy_for(audience: str, notebook: Mapping[str, Any], values: Mapping[str, An
     """
     cells = []
     for cell in notebook["cells"]:
-        tags = cell["metadata"].get("tags", [])
-        if "solution" in tags:
-            cell = _marked(cell) if audience == "instructor" else _room(cell)
+        tags, kind = cell["metadata"].get("tags", []), cell["cell_type"]
+        if "solution" in tags and audience == "student":
+            cell = {**cell, "source": ROOM[kind], "metadata": {"tags": ["answer"]}}
+        elif "solution" in tags:
+            cell = {**cell, "source": MARK[kind] + "".join(cell["source"])}
         cells.append(cell)
         if "parameters" in tags:
             lines = ["# For this workshop", *(f"{name} = {value!r}" for name, value in values.items())]
             cells.append({**cell, "id": "workshop-values", "metadata": {"tags": ["injected-parameters"]},
                           "source": "\n".join(lines)})
     return {**notebook, "cells": cells}
-
-
-def _room(cell: Mapping[str, Any]) -> dict[str, Any]:
-    source = "# Your answer\n" if cell["cell_type"] == "code" else "*Your answer:*"
-    return {**cell, "source": source, "metadata": {"tags": ["answer"]}}
-
-
-def _marked(cell: Mapping[str, Any]) -> dict[str, Any]:
-    mark = "# SOLUTION, for the instructor\n" if cell["cell_type"] == "code" else "**Solution, for the instructor.** "
-    return {**cell, "source": mark + "".join(cell["source"])}

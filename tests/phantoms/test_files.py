@@ -52,6 +52,17 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
         write_phantoms(tmp_path / "a", n=9, size=48)
 
 
+def test_a_killed_writing_goes_on_but_not_as_another_one(tmp_path):
+    write_phantoms(tmp_path, n=8, size=48)
+    before = hashes(tmp_path)
+    (tmp_path / ".phantom.json").rename(tmp_path / ".phantom.partial")   # as if it had been killed
+    next(tmp_path.rglob("*.dcm")).unlink()
+    with pytest.raises(SapgganError, match="holds other phantoms"):
+        write_phantoms(tmp_path, n=4, size=48)
+    write_phantoms(tmp_path, n=8, size=48)
+    assert hashes(tmp_path) == before
+
+
 @pytest.mark.parametrize("view", ["PA", "AP", "lateral"])
 def test_a_phantom_has_dark_lungs_light_bone_and_black_air(view):
     for seed in range(6):

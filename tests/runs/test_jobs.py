@@ -1,11 +1,9 @@
 import os
-import shutil
 
 import pytest
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.runs import keys
-from sapggan_lib.runs.jobs import available, load_profile, plan
+from sapggan_lib.runs.jobs import load_profile, plan
 from tests.small_notebooks import PARAMETERS, make_project, write_notebook
 
 
@@ -66,37 +64,6 @@ def test_a_changed_parameter_changes_the_keys_of_what_depends_on_it_only(noteboo
 
     before, after = found({}), found({"01.seed": 4})
     assert {name for name in before if before[name] != after[name]} == {"01_first", "02_second"}
-
-
-def test_a_change_in_the_library_reruns_what_imports_its_room_directly_or_through_others_and_no_more(
-    tmp_path, monkeypatch
-):
-    library = shutil.copytree(keys.LIBRARY, tmp_path / "sapggan_lib", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(keys, "LIBRARY", library)
-
-    def rerun(changed):
-        before = {job.name: job.key for job in plan([], "smoke")}
-        with (library / changed).open("a") as stream:
-            stream.write("\n# changed\n")
-        return {job.name[:2] for job in plan([], "smoke") if job.key != before[job.name]}
-
-    assert rerun("doctor/installation.py") == {"00"}  # which shows what the doctor says
-    assert rerun("cli/commands.py") == rerun("runs/runner.py") == set()
-    trained = rerun("experiments.py")
-    assert trained >= {"03", "04"} and not trained & {"00", "01", "02"}
-    assert rerun("dicom/read.py") == {path.stem[:2] for path in available()}  # the notebooks' workspace preprocesses
-
-
-def test_imports_are_found_in_any_form_and_beside_what_is_not_python(notebooks, tmp_path, monkeypatch):
-    library = tmp_path / "library"
-    for room, code in {"a": "import sapggan_lib.b.c", "b": "def f():\n    from sapggan_lib import d", "d": "",
-                       "e": ""}.items():  # fmt: skip
-        (library / room).mkdir(parents=True)
-        (library / room / "__init__.py").write_text(code)
-    monkeypatch.setattr(keys, "LIBRARY", library)
-    cells = [{"cell_type": "code", "source": source} for source in ("%matplotlib inline\nfrom sapggan_lib.a import x",
-                                                                    "not python", "!ls")]  # fmt: skip
-    assert keys.hash_library(cells, keys.read_library()).keys() == {"a", "b", "d"}
 
 
 def test_changed_input_files_change_the_key(notebooks, tmp_path):
