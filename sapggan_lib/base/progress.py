@@ -22,7 +22,7 @@ class LogLines(tqdm):
         )  # fmt: skip
 
     def update(self, n: float | None = 1) -> bool | None:
-        return super().update(min(n or 0, self.total - self.n))      # a training's last batch goes beyond its end
+        return super().update(min(n or 0, (self.total or 0) - self.n))  # a training's last batch goes beyond its end
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         if msg is None:                                              # tqdm clears a bar by an empty message

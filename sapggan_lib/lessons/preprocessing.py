@@ -58,9 +58,8 @@ def read_pixels(path: Path, side: int = 1024) -> np.ndarray:
     """
     import cv2
 
-    from sapggan_lib.base.images import read_image
+    from sapggan_lib.base.images import is_image, read_image
     from sapggan_lib.dicom import read_radiograph
-    from sapggan_lib.preprocessing import is_image
 
     data = path.read_bytes()
     pixels = read_image(io.BytesIO(data), path.name) if is_image(data) else read_radiograph(path).pixels

@@ -12,8 +12,9 @@ import pytest
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.phantoms.files import Shot, phantom_dataset, plan_phantoms
+from sapggan_lib.preprocessing.arrays import unpacked
 from sapggan_lib.preprocessing.pipeline import preprocess
-from sapggan_lib.preprocessing.sources import Listing, unpacked
+from sapggan_lib.preprocessing.sources import list_inputs
 from sapggan_lib.store.store import open_store, read_manifest
 
 SMALL = PreprocessConfig(size=32, keep_paths=True)
@@ -143,15 +144,15 @@ def test_a_listing_of_many_files_takes_no_memory(tmp_path):
     (tmp_path / "source").mkdir()
     for number in range(20_000):
         (tmp_path / "source" / f"{number:0200d}").touch()
-    listing = Listing(tmp_path / "source", tmp_path / "out", None, b"key", keep_paths=True)
+    listing = list_inputs(tmp_path / "source", tmp_path / "out", None, ALL, b"key")
     tracemalloc.start()
-    assert listing.count == 20_000 and len(listing.facts["inputs"]) == 64
+    assert sum(1 for _ in listing) == listing.count == 20_000 and len(listing.facts["inputs"]) == 64
     assert tracemalloc.get_traced_memory()[1] < 1e6
     tracemalloc.stop()
 
 
 def listed(folder):
-    return list(Listing(folder / "in", folder / "out", None, b"key", keep_paths=True))
+    return list(list_inputs(folder / "in", folder / "out", None, ALL, b"key"))
 
 
 def array_file(path, shape, content=b"", method=zipfile.ZIP_DEFLATED):
