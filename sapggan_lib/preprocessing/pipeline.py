@@ -21,11 +21,10 @@ from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path, only_one, sweep
 from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.preprocessing.arrays import unpacked
-from sapggan_lib.preprocessing.finished import difference
+from sapggan_lib.preprocessing.finished import Summary, count_rows, difference
 from sapggan_lib.preprocessing.item import Item
 from sapggan_lib.preprocessing.parallel import SHARD, Answer, Shard, results, run_dask, run_local
 from sapggan_lib.preprocessing.sources import list_inputs
-from sapggan_lib.preprocessing.summary import Summary, count_rows
 from sapggan_lib.privacy import key_mark, patient_key, write_paths
 from sapggan_lib.store import IMAGE_FILES, open_store, read_facts, read_manifest, write_manifest, write_parts
 
