@@ -12,12 +12,13 @@ import json
 import os
 import platform
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.files import atomic_path, readable
+from sapggan_lib.base.files import atomic_path
 from sapggan_lib.store import read_manifest
 
 KEY_VARIABLE = "SAPGGAN_PATIENT_KEY"   # a file; where it is unset, the key is in the user's configuration folder
@@ -46,7 +47,7 @@ def patient_key(mark: str = "") -> bytes:
                 break
             time.sleep(0.1)
         key = bytes.fromhex(text)
-    except (OSError, SapgganError, RuntimeError):
+    except (OSError, RuntimeError):                            # the latter: no home
         raise SapgganError(f"{path} on {platform.node()}: the key of the patient hashes cannot be read or made; set "
                            f"{KEY_VARIABLE} to a file that can") from None
     except ValueError:
@@ -114,30 +115,20 @@ def original_path(store: Path | str, which: int | str) -> Path:
 
 def _make_key(path: Path) -> None:
     """A new key at `path`, whole from its first moment there, unless another process is quicker."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = secrets.token_hex(32) + "\n"
+    with (contextlib.suppress(FileExistsError),
+          tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as temporary):    # mode 600
+        temporary.write(key)
+        temporary.flush()
         try:
-            temporary.touch(mode=0o600)
-            temporary.write_text(secrets.token_hex(32) + "\n")
-            with contextlib.suppress(FileExistsError):
-                _publish(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise readable(error, path) from error
-
-
-def _publish(temporary: Path, path: Path) -> None:
-    """Give `temporary` the name `path`. Raises FileExistsError where that is taken."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:                                            # a file system without hard links
-        with path.open("x") as stream:
-            path.chmod(0o600)
-            stream.write(temporary.read_text())
+            path.hardlink_to(temporary.name)
+        except FileExistsError:
+            raise
+        except OSError:                                        # a file system without hard links
+            with path.open("x") as stream:
+                path.chmod(0o600)
+                stream.write(key)
 
 
 def _hash(key: bytes, text: str) -> str:

@@ -17,7 +17,8 @@ from pydicom import uid
 
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.phantoms.files import Shot, phantom_dataset, phantom_image
-from sapggan_lib.preprocessing.shards import Guard, Item
+from sapggan_lib.preprocessing.item import Item
+from sapggan_lib.preprocessing.parallel import Guard
 
 CONFIG = PreprocessConfig(size=32, unknown_view="keep")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "dicom"

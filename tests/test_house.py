@@ -23,10 +23,13 @@ def room_of(path):
 
 
 def imports(path):
-    """Dotted names below `sapggan_lib` that a file imports from, anywhere in it."""
+    """Dotted names below `sapggan_lib` that a file imports, anywhere in it: rooms, and modules within them."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sapggan_lib."):
-            yield node.module.removeprefix("sapggan_lib.")
+            module = node.module.removeprefix("sapggan_lib.")
+            yield module
+            modules = {name.name for name in node.names} & {path.stem for path in (LIBRARY / module).glob("*.py")}
+            yield from (f"{module}.{name}" for name in modules)
         elif isinstance(node, ast.ImportFrom) and node.module == "sapggan_lib":
             yield from (name.name for name in node.names if not name.name.startswith("__"))
 

@@ -1,6 +1,7 @@
 """Configurations as frozen dataclasses, built from mappings so that a typing error never passes unseen."""
 
 import dataclasses
+import json
 import re
 import types
 import typing
@@ -45,7 +46,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. None stands for the model's default: see `sapggan_lib.defaults`."""
+    """A training run. None stands for the model's default: see `sapggan_lib.training.defaults`."""
 
     model: ModelConfig = ModelConfig()
     loss: Literal[
@@ -92,12 +93,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """The inverse of `from_mapping`: plain values that JSON and YAML can hold."""
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value):
-            return to_mapping(value)
-        return list(value) if isinstance(value, tuple) else value
-
-    return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def load_yaml(text: str) -> Any:
@@ -113,21 +109,19 @@ def load_yaml(text: str) -> Any:
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
+    """`value` as the type hint `kind` says: a dataclass, a Literal, one type or None, many of one type, or plain."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind):
         return value if isinstance(value, kind) else from_mapping(kind, value, where)  # type: ignore[arg-type]
+    if origin in (typing.Union, types.UnionType):
+        return None if value is None else _convert(value, arguments[0], where)
     if origin is Literal:
-        for choice in arguments:
-            if value == choice and type(value) is type(choice):
-                return value
+        if any(value == choice and type(value) is type(choice) for choice in arguments):
+            return value
         choices = [str(choice) for choice in arguments]
         close = near_match(str(value), choices)
         hint = f"; {close}" if close.startswith("did you mean") else ""
         raise SapgganError(f"{where} must be one of {', '.join(choices)}, not {value!r}{hint}")
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(value, next(a for a in arguments if a is not type(None)), where)
     if origin in (tuple, list):
         if not isinstance(value, (list, tuple)):
             raise SapgganError(f"{where} must be a list, not {value!r}")

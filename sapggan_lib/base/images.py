@@ -9,7 +9,13 @@ import numpy as np
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path
 
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # of PNG and JPEG
 MAX_PIXELS = 1 << 26  # 67 million: four times the largest flat panel, and 128 MiB at 16 bit
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file that starts with `head` is a PNG or JPEG."""
+    return head.startswith(MAGIC)
 
 
 def read_image(stream: BinaryIO, name: str = "image") -> np.ndarray:

@@ -9,6 +9,7 @@ from sapggan_lib.dicom.read import (
     read_header,
     read_pixels,
     read_radiograph,
+    require_pixels,
 )
 from sapggan_lib.dicom.view import VIEW_POSITION, ViewDecision, decide_view
 from sapggan_lib.dicom.write import write_secondary_capture

@@ -152,9 +152,14 @@ def burned_in(dataset: Any) -> bool:
     return str(dataset.get("BurnedInAnnotation", "")).strip().upper() == "YES"
 
 
-def _check_size(dataset: Any) -> None:
+def require_pixels(dataset: Any) -> None:
+    """Raise `SapgganError` where a file has a header alone."""
     if "PixelData" not in dataset:
         raise SapgganError("no pixels in this file: it ends early, or holds no image")
+
+
+def _check_size(dataset: Any) -> None:
+    require_pixels(dataset)
     rows, columns, allocated, stored = (
         dataset.get(keyword) for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored")
     )

@@ -38,15 +38,7 @@ def write_secondary_capture(images: np.ndarray, folder: Path | str) -> list[Path
         dataset.Manufacturer = "sapggan"
         dataset.SeriesNumber, dataset.InstanceNumber = 1, number
         dataset.BodyPartExamined, dataset.BurnedInAnnotation = "CHEST", "NO"
-        dataset.Rows, dataset.Columns = image.shape[:2]
-        dataset.SamplesPerPixel = 1 if image.ndim == 2 else 3
-        dataset.PhotometricInterpretation = "MONOCHROME2" if image.ndim == 2 else "RGB"
-        if image.ndim == 3:
-            dataset.PlanarConfiguration = 0
-        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 8, 8, 7, 0
-        data = image.tobytes()
-        dataset.PixelData = data + b"\0" * (len(data) % 2)
-        dataset["PixelData"].VR = "OB"
+        dataset.set_pixel_data(image, "MONOCHROME2" if image.ndim == 2 else "RGB", 8, generate_instance_uid=False)
         path = Path(folder) / f"synthetic{number:06d}.dcm"
         with atomic_path(path) as temporary:
             dataset.save_as(temporary, enforce_file_format=True)

@@ -12,9 +12,9 @@ import pandas as pd
 from pydicom import Dataset
 
 from sapggan_lib.base.config import PreprocessConfig
-from sapggan_lib.base.images import read_image
+from sapggan_lib.base.images import is_image, read_image
 from sapggan_lib.dicom import decide_view, read_radiograph
-from sapggan_lib.preprocessing import is_image, steps
+from sapggan_lib.preprocessing import apply_clahe, crop_generator, random_crop, resize, to_uint8
 from sapggan_lib.store import IMAGE_FILES, open_store, write_store
 
 
@@ -61,10 +61,10 @@ def preprocessing_steps(
         top = np.iinfo(pixels.dtype).max
         image = ((pixels - low) / max(high - low, 1) * top).clip(0, top).astype(pixels.dtype)
         images["window"] = image
-    image = images["CLAHE"] = steps.apply_clahe(image, config.clip_limit, config.tiles)
-    image = images["random crop"] = steps.random_crop(image, config.crop, steps.crop_generator(pixels, config.seed))
-    images["resized"] = steps.resize(image, config.size)
-    return {label: steps.to_uint8(image) for label, image in images.items()}
+    image = images["CLAHE"] = apply_clahe(image, config.clip_limit, config.tiles)
+    image = images["random crop"] = random_crop(image, config.crop, crop_generator(pixels, config.seed))
+    images["resized"] = resize(image, config.size)
+    return {label: to_uint8(image) for label, image in images.items()}
 
 
 def reading_growth(images: np.ndarray, megabytes: Sequence[float], n: int = 16) -> pd.DataFrame:

@@ -1,14 +1,15 @@
-"""A folder of radiographs becomes a store, in parallel, and again the same bytes after any interruption."""
+"""A folder of radiographs becomes a store: list the inputs, process each, assemble the results.
+
+Each step is repeatable, so that a run which goes on after any interruption ends with the same bytes.
+"""
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +18,15 @@ import numpy as np
 from sapggan_lib import __version__
 from sapggan_lib.base.config import PreprocessConfig, to_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.files import atomic_path, only_one, sha256_file, sweep, write_json
+from sapggan_lib.base.files import atomic_path, only_one, sweep
 from sapggan_lib.base.progress import progress_bar
-from sapggan_lib.preprocessing.shards import SHARD, Item, Job, finished, run_dask, run_local
-from sapggan_lib.preprocessing.sources import Listing, list_inputs, unpacked
+from sapggan_lib.preprocessing.arrays import unpacked
+from sapggan_lib.preprocessing.finished import Summary, count_rows, difference
+from sapggan_lib.preprocessing.item import Item
+from sapggan_lib.preprocessing.parallel import SHARD, Answer, Shard, results, run_dask, run_local
+from sapggan_lib.preprocessing.sources import list_inputs
 from sapggan_lib.privacy import key_mark, patient_key, write_paths
 from sapggan_lib.store import IMAGE_FILES, open_store, read_facts, read_manifest, write_manifest, write_parts
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What `preprocess` did."""
-
-    out: Path
-    files: int                      # inputs, one manifest row each
-    kept: int
-    dropped: dict[str, int]         # reason -> count, most frequent first
-    failed: int
-    first_failure: str              # "path: reason", the path as the manifest has it; or ""
-    shape: tuple[int, ...]          # of the images
-    seconds: float
-    images_file: str
-    already_done: bool = False      # the store was there already, made of the same files with the same settings
-    table: str = ""                 # the table that told the views, where one did
-
-    def text(self) -> str:
-        """The lines that the command prints."""
-        lines = [f"views from {self.table}"] if self.table else []
-        dropped = sum(self.dropped.values())
-        reasons = f" ({', '.join(f'{n:,} {reason}' for reason, n in self.dropped.items())})" if dropped else ""
-        lines.append(f"{self.files:,} files: {self.kept:,} kept, {dropped:,} dropped{reasons}, {self.failed:,} failed")
-        if self.failed:
-            lines.append(f"first failure: {self.first_failure}")
-            lines.append('all failures: manifest.csv, status "failed"; --retry-failed tries them again, '
-                         f"sapggan which {self.out} PATH tells which file it was")
-        size = f"{' x '.join(map(str, self.shape))}  {int(np.prod(self.shape)) / 1e6:,.1f} MB"
-        speed = "already done, nothing to do" if self.already_done else (
-            f"{self.seconds:,.0f} s, {self.files / max(self.seconds, 1e-9):,.0f} files/s")
-        lines.append(f"{self.out / self.images_file}  {size}      {self.out / 'manifest.csv'}  {self.files:,} rows"
-                     f"      {speed}")
-        return "\n".join(lines)
 
 
 def preprocess(
@@ -77,98 +47,81 @@ def preprocess(
     """
     start, config = time.monotonic(), config or PreprocessConfig()
     source, out = Path(source).absolute(), Path(out).absolute()
-    _check_config(config)
-    if not source.exists():
-        raise SapgganError(f"{source}: no such folder; name the folder that holds the DICOM files")
-    if not source.is_dir():
-        raise SapgganError(f"{source}: not a folder; name the folder that holds this file")
-    if out == source or out in source.parents:
-        raise SapgganError(f"{out}: the store cannot be its own source; choose a folder outside {source}")
+    _check(config, source, out)
+
     key = patient_key()
     inputs = list_inputs(source, out, table, config, key)
-    table_name = inputs.views.path.name if inputs.views else ""
     write_paths(key, lambda: ((item.path, item.file) for item in inputs))
     items: Iterable[Item] = inputs
     total, retry = inputs.count, False
     if (out / "store.json").exists():
-        difference = _difference(inputs, out, config, retry_failed)
-        if difference and not renew:
-            raise SapgganError(f"{out}: {difference}")
-        if not difference:
-            total = sum(row["status"] == "failed" for row in read_manifest(out)) if retry_failed else 0
-            if not total:
-                return _summary(out, _counts(read_manifest(out)), start, already_done=True, table=table_name)
-            retry = True
+        differs = difference(inputs, out, config, retry_failed)
+        if differs and not renew:
+            raise SapgganError(f"{out}: {differs}")
+        if not differs:
+            counts = count_rows(read_manifest(out))
+            if not (retry_failed and counts["failed"]):
+                return _summary(out, counts, start, already_done=True, table=inputs.table)
+            total, retry = counts["failed"], True
             items = (i for i, row in zip(inputs, read_manifest(out), strict=True) if row["status"] == "failed")
+
     made_of = json.dumps([__version__, to_mapping(config), inputs.facts, retry, key_mark(key)])
     work = out / ".work" / hashlib.sha256(made_of.encode()).hexdigest()[:16]
-    shards = -(-total // SHARD)
     busy = "another sapggan preprocess is writing here; wait for it to end"
     with only_one(out / ".work", busy), progress_bar(total, "preprocess", "files") as bar:
-        sweep(out)
-        for stale in (out / ".work").iterdir():
-            if stale.is_dir() and stale != work:
-                shutil.rmtree(stale, ignore_errors=True)
-        work.mkdir(exist_ok=True)
-
-        def done(number: int) -> None:
-            bar.update(min(SHARD, total - number * SHARD))
-
-        def jobs() -> Iterator[Job]:
-            rest = iter(items)
-            for number in range(shards):
-                job = Job(number, list(islice(rest, SHARD)), config, key_mark(key), str(source), work)
-                if job.rows_file.exists():
-                    done(number)
-                else:
-                    yield replace(job, items=[unpacked(item, work) for item in job.items])
-
+        _clear_but_for(out, work)
+        count = -(-total // SHARD)
+        shards = (
+            Shard(number, [unpacked(item, work) for item in some], config, key_mark(key), source, work)
+            for number, some in enumerate(_pieces(items, SHARD))
+        )
         if scheduler:
-            run_dask(jobs(), scheduler, done)
+            run_dask(shards, scheduler, bar.update)
         else:
-            run_local(jobs(), min(workers or os.cpu_count() or 1, shards), done)
-        counts = _assemble(source, out, config, (work, shards, open_store(out).images if retry else None), inputs.facts)
+            run_local(shards, min(workers or os.cpu_count() or 1, count), bar.update)
+
+        before = open_store(out).images if retry else None
+        counts = _assemble(source, out, config, inputs.facts, lambda: _answers(out, work, count, before))
     shutil.rmtree(out / ".work", ignore_errors=True)
-    return _summary(out, counts, start, table=table_name)
+    return _summary(out, counts, start, table=inputs.table)
 
 
-def _assemble(
-    source: Path, out: Path, config: PreprocessConfig, made: tuple[Path, int, np.ndarray | None], facts: dict[str, str]
-) -> dict[str, Any]:
-    """Finished shards to a store, in constant memory."""
-    def rows() -> Iterator[dict[str, Any]]:
-        index = 0
-        for row, image in _results(out, *made):
-            yield row | {"index": "" if image is None else index}
-            index += image is not None
-
-    counts = _counts(rows())
-    if not counts["kept"]:
-        with atomic_path(out / "manifest.csv") as temporary:
-            write_manifest(temporary, rows())
-        shutil.rmtree(out / ".work", ignore_errors=True)
-        reasons = [f"{n:,} {reason}" for reason, n in counts["dropped"].items()]
-        reasons += [f"{counts['failed']:,} failed, first {counts['first_failure']}"] if counts["failed"] else []
-        raise SapgganError(f"{source}: none of {counts['files']:,} files can be used: {', '.join(reasons)}; "
-                           f"{out / 'manifest.csv'} tells why for each")
-    shape = (counts["kept"], config.size, config.size) + ((3,) if config.channels == 3 else ())
-    images = (image for _, image in _results(out, *made) if image is not None)
-    write_parts(out, shape, images, rows(), to_mapping(config), config.format, facts)
-    return counts
+def _check(config: PreprocessConfig, source: Path, out: Path) -> None:
+    for wrong, message in (
+        (not 8 <= config.size <= 4096, f"preprocess: size must be 8 to 4096 pixels, not {config.size}"),
+        (not 0 <= config.crop <= 0.9, f"preprocess: crop must be 0 to 0.9, not {config.crop}; 0.05 removes 5 %"),
+        (not 0 <= config.clip_limit <= 256,
+         f"preprocess: clip limit must be 0 (off) to 256, not {config.clip_limit}"),
+        (not 1 <= config.tiles <= 64, f"preprocess: tiles must be 1 to 64 per side, not {config.tiles}"),
+        (config.seed < 0, f"preprocess: seed must be 0 or more, not {config.seed}"),
+        (not source.exists(), f"{source}: no such folder; name the folder that holds the DICOM files"),
+        (not source.is_dir(), f"{source}: not a folder; name the folder that holds this file"),
+        (out == source or out in source.parents,
+         f"{out}: the store cannot be its own source; choose a folder outside {source}"),
+    ):
+        if wrong:
+            raise SapgganError(message)
 
 
-def _results(
-    out: Path, work: Path, shards: int, before: np.ndarray | None
-) -> Iterator[tuple[dict[str, Any], np.ndarray | None]]:
+def _clear_but_for(out: Path, work: Path) -> None:
+    """Make the folder of finished parts, and delete what runs with other inputs or settings left beside it."""
+    sweep(out)
+    for stale in (out / ".work").iterdir():
+        if stale.is_dir() and stale != work:
+            shutil.rmtree(stale, ignore_errors=True)
+    work.mkdir(exist_ok=True)
+
+
+def _pieces(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    rest = iter(items)
+    while piece := list(itertools.islice(rest, size)):
+        yield piece
+
+
+def _answers(out: Path, work: Path, shards: int, before: np.ndarray | None) -> Iterator[Answer]:
     """Each input's row and, where it is kept, its image: of the shards, or in a retry of the images `before` and the
     manifest but for what had failed."""
-    def new() -> Iterator[tuple[dict[str, Any], np.ndarray | None]]:
-        for rows, file in finished(work, shards):
-            images = iter(np.load(file, mmap_mode="r") if any(row["status"] == "kept" for row in rows) else ())
-            for row in rows:
-                yield row, next(images) if row["status"] == "kept" else None
-
-    tried = new()
+    tried = results(work, shards)
     if before is None:
         yield from tried
         return
@@ -179,69 +132,31 @@ def _results(
             yield row, before[int(row["index"])] if row["status"] == "kept" else None
 
 
-def _counts(rows: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    status, dropped, first = Counter[str](), Counter[str](), ""
-    for row in rows:
-        status[row["status"]] += 1
-        if row["status"] == "dropped":
-            dropped[row["reason"]] += 1
-        elif row["status"] == "failed" and not first:
-            first = f"{row['path']}: {row['reason']}"
-    return {"files": status.total(), "kept": status["kept"], "dropped": dict(dropped.most_common()),
-            "failed": status["failed"], "first_failure": first}
+def _assemble(
+    source: Path, out: Path, config: PreprocessConfig, facts: dict[str, str], answers: Callable[[], Iterator[Answer]]
+) -> dict[str, Any]:
+    """What the inputs became to a store, in constant memory; returns their counts."""
+    def rows() -> Iterator[dict[str, Any]]:
+        numbers = itertools.count()
+        for row, image in answers():
+            yield row | {"index": "" if image is None else next(numbers)}
+
+    counts = count_rows(rows())
+    if not counts["kept"]:
+        with atomic_path(out / "manifest.csv") as temporary:
+            write_manifest(temporary, rows())
+        shutil.rmtree(out / ".work", ignore_errors=True)
+        reasons = [f"{n:,} {reason}" for reason, n in counts["dropped"].items()]
+        reasons += [f"{counts['failed']:,} failed, first {counts['first_failure']}"] if counts["failed"] else []
+        raise SapgganError(f"{source}: none of {counts['files']:,} files can be used: {', '.join(reasons)}; "
+                           f"{out / 'manifest.csv'} tells why for each")
+    shape = (counts["kept"], config.size, config.size) + ((3,) if config.channels == 3 else ())
+    images = (image for _, image in answers() if image is not None)
+    write_parts(out, shape, images, rows(), to_mapping(config), config.format, facts)
+    return counts
 
 
 def _summary(out: Path, counts: dict[str, Any], start: float, **more: Any) -> Summary:
     facts = read_facts(out)
     return Summary(out=out, **counts, shape=tuple(facts["shape"]), images_file=IMAGE_FILES[facts["format"]],
                    seconds=time.monotonic() - start, **more)
-
-
-def _difference(inputs: Listing, out: Path, config: PreprocessConfig, retry_failed: bool) -> str:
-    """What differs between the finished store in `out` and one of these inputs with these settings, or "".
-
-    Contents are compared where sizes and times cannot tell. Files that failed may change when they are tried again.
-    """
-    facts = read_facts(out)
-    for name, value in to_mapping(config).items():
-        if name not in facts["config"]:
-            return "holds a store of an older version, whose manifest may name files; delete it and run this again"
-        if facts["config"][name] != value:
-            return (f"holds a store made with {name} {facts['config'][name]}, not {value}; choose another folder, "
-                    "or delete this one first")
-    if facts | inputs.facts == facts:
-        return ""
-    same, mended = facts.get("inputs") == inputs.facts["inputs"], 0
-    for item, row in zip(inputs, read_manifest(out) if same else (), strict=False):
-        equal = not item.member and _content(item.file) == row["sha256"]
-        if row["status"] == "failed":
-            mended += not equal and not retry_failed
-        else:
-            same &= equal
-    if not same:
-        return (f"holds a store of other files than {inputs.source} and the table have now, or of another patient key; "
-                "choose another folder, or delete this one first")
-    if mended:
-        return f"{mended:,} of the files that failed have changed since; --retry-failed tries them again"
-    write_json(out / "store.json", facts | inputs.facts)      # the next time sizes and times will tell
-    return ""
-
-
-def _content(file: str) -> str:
-    """SHA-256 of a file, "" where it cannot be read."""
-    try:
-        return sha256_file(file)
-    except OSError:
-        return ""
-
-
-def _check_config(config: PreprocessConfig) -> None:
-    for wrong, message in (
-        (not 8 <= config.size <= 4096, f"size must be 8 to 4096 pixels, not {config.size}"),
-        (not 0 <= config.crop <= 0.9, f"crop must be 0 to 0.9, not {config.crop}; 0.05 removes 5 %"),
-        (not 0 <= config.clip_limit <= 256, f"clip limit must be 0 (off) to 256, not {config.clip_limit}"),
-        (not 1 <= config.tiles <= 64, f"tiles must be 1 to 64 per side, not {config.tiles}"),
-        (config.seed < 0, f"seed must be 0 or more, not {config.seed}"),
-    ):
-        if wrong:
-            raise SapgganError(f"preprocess: {message}")

@@ -1,23 +1,10 @@
-"""One input through the steps of the paper: PA only, CLAHE, random crop by 5 %, resize."""
+"""The paper's steps, pure functions on images: CLAHE, random crop by 5 %, resize."""
 
 import hashlib
-import io
-import stat
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sapggan_lib.base.config import PreprocessConfig
-from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.images import read_image
-from sapggan_lib.dicom import MAX_BYTES, burned_in, decide_view, header_facts, read_header, read_pixels, stretch
-from sapggan_lib.preprocessing.shards import TOO_LARGE, Item
-from sapggan_lib.preprocessing.sources import is_image
-from sapggan_lib.privacy import patient_hash
-
-MIN_SIDE = 16    # pixels; what is smaller shows no chest
 
 
 def apply_clahe(image: np.ndarray, clip_limit: float = 2.0, tiles: int = 8) -> np.ndarray:
@@ -86,98 +73,3 @@ def transform(image: np.ndarray, config: PreprocessConfig) -> np.ndarray:
     image = apply_clahe(image, config.clip_limit, config.tiles)
     image = random_crop(image, config.crop, rng)
     return to_channels(to_uint8(resize(image, config.size)), config.channels)
-
-
-def process_item(
-    item: Item, config: PreprocessConfig, key: bytes, decode: bool = True
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """One input's manifest row, and its image where it is kept. A bad file gives a row with the reason.
-
-    `decode` False stops before the pixels are decoded.
-    """
-    row: dict[str, Any] = {"path": item.path, "status": "failed"}
-    try:
-        if item.member:
-            pixels = np.array(np.load(item.file, mmap_mode="r")[item.row])
-            row["sha256"] = hashlib.sha256(pixels.data).hexdigest()
-            image = _table_item(item, row, config, lambda: pixels)
-        else:
-            data = _read(item.file)
-            row["sha256"] = hashlib.sha256(data).hexdigest()
-            if is_image(data):
-                image = _table_item(item, row, config, lambda: read_image(io.BytesIO(data)))
-            else:
-                image = _dicom_item(item, data, row, config, key, decode)
-        if image is None:
-            return row, None
-        if min(image.shape[:2]) < MIN_SIDE:
-            raise SapgganError(f"{image.shape[0]} x {image.shape[1]} pixels are fewer than a radiograph has")
-        result = transform(image, config)
-        return row | {"status": "kept"}, result
-    except SapgganError as error:
-        return row | {"reason": str(error)}, None
-    except MemoryError:
-        return row | {"reason": TOO_LARGE}, None
-    except Exception as error:           # a file stranger than all we know; the rest must go on
-        return row | {"reason": f"cannot be processed ({type(error).__name__})"}, None
-
-
-def _read(file: str) -> bytes:
-    path = Path(file)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise SapgganError("not a file")
-        if path.stat().st_size > MAX_BYTES:
-            raise SapgganError(f"{path.stat().st_size:,} bytes are more than a radiograph has")
-        return path.read_bytes()
-    except OSError as error:
-        broken = path.is_symlink() and not path.exists()
-        raise SapgganError("a link to nothing" if broken else f"cannot be read ({error.strerror})") from None
-
-
-def _table_item(
-    item: Item, row: dict, config: PreprocessConfig, read: Callable[[], np.ndarray]
-) -> np.ndarray | None:
-    row |= {"view": item.view or "unknown", "evidence": "table" if item.view else ""}
-    row["patient"] = item.patient
-    if not _wanted(row, config):
-        return None
-    image = read()
-    row |= {"rows": image.shape[0], "columns": image.shape[1], "bits_stored": image.dtype.itemsize * 8}
-    if image.dtype == np.uint16:
-        image, row["notes"] = stretch(image), "no window"
-    return image
-
-
-def _dicom_item(
-    item: Item, data: bytes, row: dict, config: PreprocessConfig, key: bytes, decode: bool
-) -> np.ndarray | None:
-    dataset = read_header(data)
-    decision = decide_view(dataset)
-    row |= header_facts(dataset) | {"view": decision.view, "evidence": decision.evidence}
-    if "PixelData" not in dataset and decision.reason != "not a radiograph":
-        raise SapgganError("no pixels in this file: it ends early, or holds no image")
-    row["patient"] = patient_hash(key, str(dataset.get("PatientID") or dataset.get("StudyInstanceUID") or ""))
-    if decision.reason == "view unknown" and item.view:
-        row |= {"view": item.view, "evidence": "table"}
-    elif decision.reason not in ("", "AP", "lateral", "view unknown"):
-        row |= {"status": "dropped", "reason": decision.reason}
-        return None
-    if not _wanted(row, config):
-        return None
-    if burned_in(dataset) and config.burned_in == "drop":
-        row |= {"status": "dropped", "reason": "burned-in annotation"}
-        return None
-    if not decode:
-        return None
-    image, notes = read_pixels(dataset)
-    row["notes"] = "; ".join(notes)
-    return image
-
-
-def _wanted(row: dict, config: PreprocessConfig) -> bool:
-    """PA, or unknown where the rule says keep; else the row is marked dropped, with the reason."""
-    if row["view"] == "PA" or (row["view"] == "unknown" and config.unknown_view == "keep"):
-        return True
-    row |= {"status": "dropped", "reason": "view unknown" if row["view"] == "unknown" else row["view"]}
-    return False

@@ -41,7 +41,7 @@ def read_table(path: Path | str) -> ViewTable:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             head = stream.readline(1 << 16)
             stream.seek(0)
-            rows = csv.reader(_text_lines(stream), delimiter=max(",;\t", key=head.count))
+            rows = csv.DictReader(_text_lines(stream), delimiter=max(",;\t", key=head.count))
             try:
                 return _read_rows(path, rows)
             except csv.Error as error:                       # a field of more than 131,072 characters, mostly
@@ -61,28 +61,27 @@ def _text_lines(stream: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _read_rows(path: Path, rows: Iterator[list[str]]) -> ViewTable:
-    names = next(rows, [])
-    plain = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in names]
-
-    def column(known: tuple[str, ...]) -> int:
-        return next((plain.index(name) for name in known if name in plain), -1)
-
-    file, view, patient = column(FILE_COLUMNS), column(VIEW_COLUMNS), column(PATIENT_COLUMNS)
-    if file < 0 or view < 0:
-        missing = " and ".join(w for w, c in (("a file-name", file), ("a view", view)) if c < 0)
+def _read_rows(path: Path, rows: csv.DictReader) -> ViewTable:
+    names = list(rows.fieldnames or ())
+    plain = {re.sub(r"[^a-z0-9]", "", name.lower()): name for name in reversed(names)}
+    file, view, patient = (
+        next((plain[name] for name in known if name in plain), "")
+        for known in (FILE_COLUMNS, VIEW_COLUMNS, PATIENT_COLUMNS)
+    )
+    if not (file and view):
+        missing = " and ".join(what for what, name in (("a file-name", file), ("a view", view)) if not name)
         raise SapgganError(f'{path}: lacks {missing} column (such as "Image Index", "View Position"); '
                            f"found: {', '.join(names)[:200] or 'nothing'}")
     views: dict[str, tuple[str, str]] = {}
     for row in rows:
-        if len(row) <= max(file, view):
+        if row[file] is None or row[view] is None:                   # a row that ends early
             continue
         name = row[file].strip().replace("\\", "/")
         told = VIEW_POSITION.get(row[view].strip().upper(), "unknown")
         if name in views and views[name][0] != told:
-            told = "unknown"                                     # two rows that disagree
-        views[name] = told, row[patient].strip() if 0 <= patient < len(row) else ""
-    return ViewTable(path, views, (names[file], names[view], names[patient] if patient >= 0 else ""))
+            told = "unknown"                                         # two rows that disagree
+        views[name] = told, (row[patient] or "").strip() if patient else ""
+    return ViewTable(path, views, (file, view, patient))
 
 
 def find_table(folder: Path) -> ViewTable | None:

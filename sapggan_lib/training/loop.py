@@ -17,7 +17,7 @@ import torch
 from sapggan_lib.base.config import TrainConfig, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import only_one
-from sapggan_lib.base.progress import LogLines, progress_bar
+from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.models import build_discriminator, build_generator
 from sapggan_lib.tensors import average_, processes, rank_and_world
 from sapggan_lib.training import checkpoint
@@ -92,8 +92,8 @@ def loop(batches: Batches, state: State, config: TrainConfig, record: Record, se
     last = state.images >= end or state.seconds >= seconds
     if last:
         record.mend()
-    show = progress_bar if rank_and_world()[0] == 0 else Silent
-    with show(int(end), config.model.name, "images") as bar, Interrupt(batches.device) as interrupt:
+    bar = progress_bar(int(end), config.model.name, disable=rank_and_world()[0] > 0)
+    with bar, Interrupt(batches.device) as interrupt:
         bar.update(state.images)
         while not last:
             before = state.kimg
@@ -103,13 +103,6 @@ def loop(batches: Batches, state: State, config: TrainConfig, record: Record, se
             last = state.images >= end or interrupt.agreed(state.step)
             record.after_step(before, last, bar)
     return record.result(finished=state.images >= end)
-
-
-class Silent(LogLines):
-    """The progress of all processes but the first."""
-
-    def _print(self) -> None:
-        pass
 
 
 class Interrupt:

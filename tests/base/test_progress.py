@@ -3,7 +3,7 @@ from sapggan_lib.base.progress import LogLines, progress_bar
 
 def test_without_a_terminal_progress_is_log_lines(capsys):
     assert isinstance(progress_bar(total=4, description="reading"), LogLines)
-    with LogLines(total=4, description="reading", unit="images", every=0) as bar:
+    with LogLines(total=4, description="reading", unit="images", every=1e-9) as bar:
         bar.update(3)
         bar.set_postfix_str("2 failed")
     line = capsys.readouterr().err
@@ -19,6 +19,20 @@ def test_a_kernel_that_is_imported_but_does_not_run_gets_no_widget(capsys):
 def test_short_work_prints_nothing(capsys):
     with LogLines(total=4, description="reading", unit="images", every=3600) as bar:
         bar.update(4)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_last_step_beyond_the_end_is_the_end(capsys):
+    with LogLines(total=10, description="training", every=1e-9) as bar:
+        bar.update(8)
+        bar.update(8)
+    assert capsys.readouterr().err.splitlines()[-1].startswith("training: 10/10 images")
+
+
+def test_disabled_progress_prints_nothing(capsys):
+    with progress_bar(total=4, description="reading", disable=True) as bar, LogLines(4, "x", every=1e-9, disable=True):
+        bar.update(4)
+        bar.set_postfix_str("2 failed")
     assert capsys.readouterr().err == ""
 
 

@@ -1,11 +1,8 @@
-import json
-import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pydicom
@@ -17,7 +14,6 @@ from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.phantoms.files import Shot, phantom_dataset, plan_phantoms
 from sapggan_lib.preprocessing.pipeline import preprocess
-from sapggan_lib.preprocessing.steps import apply_clahe, random_crop, resize, to_uint8
 from sapggan_lib.store.store import open_store, read_manifest
 
 SMALL = PreprocessConfig(size=32)
@@ -128,76 +124,6 @@ def test_the_patient_hash_depends_on_the_key_and_groups_a_patients_files(phantom
         patients("c")
 
 
-def test_a_finished_store_is_left_alone_and_another_one_is_a_question(phantoms, tmp_path):
-    few, out = tmp_path / "few", tmp_path / "store"
-    shutil.copytree(phantoms / "study00002", few)
-    preprocess(few, out, SMALL, workers=1)
-    before = (out / "images.npy").stat().st_mtime_ns
-    again = preprocess(few, out, SMALL, workers=1)
-    assert again.already_done and "already done" in again.text()
-    assert (out / "images.npy").stat().st_mtime_ns == before
-    with pytest.raises(SapgganError, match="holds a store made with size 32, not 64; choose another folder"):
-        preprocess(few, out, PreprocessConfig(size=64), workers=1)
-    for file in few.iterdir():                                    # copied again: newer, and the same
-        os.utime(file, (time.time() + 60,) * 2)
-    assert preprocess(few, out, SMALL, workers=1).already_done
-    data = bytearray(file.read_bytes())
-    data[-2] ^= 1
-    file.write_bytes(data)
-    os.utime(file, (time.time() + 60,) * 2)
-    with pytest.raises(SapgganError, match="holds a store of other files"):
-        preprocess(few, out, SMALL, workers=1)
-    file.unlink()
-    with pytest.raises(SapgganError, match=r"holds a store of other files|no files"):
-        preprocess(few, out, SMALL, workers=1)
-
-
-def test_a_file_replaced_by_one_of_equal_size_and_time_is_seen(phantoms, tmp_path):
-    few = tmp_path / "few"
-    shutil.copytree(phantoms / "study00002", few)
-    preprocess(few, tmp_path / "store", SMALL, workers=1)
-    file = next(few.iterdir())
-    times, data = file.stat(), bytearray(file.read_bytes())
-    data[-2] ^= 1
-    file.write_bytes(data)
-    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    with pytest.raises(SapgganError, match="holds a store of other files"):
-        preprocess(few, tmp_path / "store", SMALL, workers=1)
-    assert not preprocess(few, tmp_path / "store", SMALL, workers=1, renew=True).already_done
-    assert preprocess(few, tmp_path / "store", SMALL, workers=1).already_done
-
-
-def test_a_damaged_or_older_store_is_one_sentence(phantoms, tmp_path):
-    preprocess(phantoms / "study00002", tmp_path / "store", SMALL, workers=1)
-    facts = json.loads((tmp_path / "store" / "store.json").read_text())
-    del facts["config"]["burned_in"]
-    for text, message in ((json.dumps(facts), "holds a store of an older version"), ("{", "damaged store"),
-                          ("{}", "damaged store")):
-        (tmp_path / "store" / "store.json").write_text(text)
-        with pytest.raises(SapgganError, match=message):
-            preprocess(phantoms / "study00002", tmp_path / "store", SMALL, workers=1)
-
-
-def test_failed_files_are_tried_again_and_the_store_is_as_if_they_never_failed(phantoms, tmp_path):
-    few = tmp_path / "few"
-    for study in ("study00002", "study00003", "study00004"):
-        shutil.copytree(phantoms / study, few / study)
-    kept = next(shot.path for shot in plan_phantoms(100) if shot.view == "PA" and (few / shot.path).exists())
-    whole = (few / kept).read_bytes()
-    preprocess(few, tmp_path / "undisturbed", SMALL, workers=1)
-    (few / kept).write_bytes(b"")
-    assert preprocess(few, tmp_path / "store", SMALL, workers=1).failed == 1
-    assert preprocess(few, tmp_path / "store", SMALL, workers=1, retry_failed=True).failed == 1
-    (few / kept).write_bytes(whole)
-    with pytest.raises(SapgganError, match="1 of the files that failed have changed since; --retry-failed tries"):
-        preprocess(few, tmp_path / "store", SMALL, workers=1)
-    summary = preprocess(few, tmp_path / "store", SMALL, workers=1, retry_failed=True)
-    assert (summary.failed, summary.already_done) == (0, False)
-    for name in ("images.npy", "manifest.csv"):
-        assert (tmp_path / "store" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
-    assert open_store(tmp_path / "store").hash == open_store(tmp_path / "undisturbed").hash
-
-
 def test_text_burned_into_an_image_drops_it_unless_someone_looked(tmp_path):
     (tmp_path / "source").mkdir()
     for number, says in enumerate(("YES", "NO", "")):
@@ -277,26 +203,6 @@ def test_memory_stays_flat_however_many_images(tmp_path):
     summary = preprocess(tmp_path / "source", tmp_path / "store", config, workers=2)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     assert summary.kept == 4000 and grown < 40e6 < (tmp_path / "store" / "images.npy").stat().st_size
-
-
-def test_clahe_limits_contrast_alike_at_8_and_12_bits():
-    rng = np.random.default_rng(0)
-    smooth = np.clip(rng.normal(0.5, 0.02, (1024, 1024)) + np.linspace(-0.3, 0.3, 1024), 0, 1)
-    eight = apply_clahe((smooth * 255).round().astype(np.uint8)) / 255
-    twelve = apply_clahe((smooth * 4095).round().astype(np.uint16) << 4) / 65535
-    sixteen = apply_clahe((smooth * 65535).round().astype(np.uint16)) / 65535
-    assert np.abs(eight - twelve).mean() < 0.02 and np.abs(twelve - sixteen).mean() < 0.02
-    assert len(np.unique(twelve)) > 1000                        # not 8 bits in between
-
-
-def test_steps_do_what_their_names_say():
-    image = np.arange(200 * 100, dtype=np.uint16).reshape(200, 100)
-    crop = random_crop(image, 0.05, np.random.default_rng(0))
-    assert crop.shape == (190, 95) and np.shares_memory(crop, image)
-    assert (apply_clahe(image, 0.0) == image).all()
-    assert resize(crop, 32).shape == (32, 32) and resize(crop, 400).shape == (400, 400)
-    assert to_uint8(np.array([[0, 128, 129, 65535]], np.uint16)).tolist() == [[0, 0, 1, 255]]
-    np.testing.assert_allclose(resize(np.full((64, 64), 1000, np.uint16), 16), 1000)
 
 
 @pytest.mark.parametrize(

@@ -21,22 +21,22 @@ from sapggan_lib.base import cluster
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.phantoms.files import Shot, phantom_dataset, phantom_image
-from sapggan_lib.preprocessing import shards
+from sapggan_lib.preprocessing import parallel
+from sapggan_lib.preprocessing.item import Item
 from sapggan_lib.preprocessing.pipeline import preprocess
 from sapggan_lib.store.store import open_store, read_manifest
 
 SMALL = PreprocessConfig(size=32, keep_paths=True)
 # A child whose decoder misbehaves for the study that the pattern names.
-CHILD = """
-import os, signal, time
-from sapggan_lib.preprocessing import steps, worker
-plain = steps.read_pixels
+CHILD = """import os, signal, time
+from sapggan_lib.preprocessing import item, parallel
+plain = item.read_pixels
 def read_pixels(dataset):
     if str(dataset.PatientID).endswith("{patient}"):
         {action}
     return plain(dataset)
-steps.read_pixels = read_pixels
-worker.main()
+item.read_pixels = read_pixels
+parallel.answer_requests()
 """
 
 
@@ -71,10 +71,10 @@ def failures(out: Path) -> list[tuple[str, str]]:
     ],
 )
 def test_a_file_that_ends_its_decoder_is_a_row_and_the_rest_goes_on(phantoms, tmp_path, monkeypatch, action, reason):
-    monkeypatch.setattr(shards, "WALL_SECONDS", 4)
-    hurry = "signal.setitimer = lambda kind, seconds, plain=signal.setitimer: plain(kind, seconds / 10)\nworker.main()"
-    code = CHILD.format(patient="-00003", action=action).replace("worker.main()", hurry)
-    monkeypatch.setattr(shards, "CHILD", ("-c", code))
+    monkeypatch.setattr(parallel, "WALL_SECONDS", 4)
+    hurry = "import signal\nsignal.setitimer = lambda kind, s, plain=signal.setitimer: plain(kind, s / 10)\n"
+    code = hurry + CHILD.format(patient="-00003", action=action)
+    monkeypatch.setattr(parallel, "CHILD", code)
     few = tmp_path / "few"
     for study in ("study00002", "study00003", "study00004"):
         shutil.copytree(phantoms / study, few / study)
@@ -92,8 +92,8 @@ def test_the_order_and_number_of_workers_change_nothing(phantoms, undisturbed, t
 def test_killed_and_started_again_it_ends_with_the_same_bytes(phantoms, undisturbed, tmp_path):
     out = tmp_path / "store"
     code = (f"import sys, time; from sapggan_lib.base.config import PreprocessConfig\n"
-            f"from sapggan_lib.preprocessing import preprocess, shards\n"
-            f"shards.CHILD = ('-c', {CHILD.format(patient='', action='time.sleep(0.02)')!r})\n"
+            f"from sapggan_lib.preprocessing import parallel, preprocess\n"
+            f"parallel.CHILD = {CHILD.format(patient='', action='time.sleep(0.02)')!r}\n"
             f"preprocess({str(phantoms)!r}, {str(out)!r}, {SMALL!r}, workers=2)")
     for wanted in (1, 2):
         process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
@@ -107,9 +107,9 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(phantoms, undistur
     finished = {file: file.stat().st_mtime_ns for file in out.glob(".work/*/*.json")}
     assert len(finished) >= 2
     written = []
-    plain = shards.write_json
+    plain = parallel.write_json
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "write_json", lambda path, rows: (written.append(path), plain(path, rows)))
+        patch.setattr(parallel, "write_json", lambda path, rows: (written.append(path), plain(path, rows)))
         preprocess(phantoms, out, SMALL, workers=2)
     assert len(written) == 4 - len(finished) and not set(written) & set(finished)
     assert contents(out) == undisturbed
@@ -125,7 +125,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(phantoms, undisturbed,
         np.lib.format.write_array(stream, array)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.np, "save", save)
+        patch.setattr(parallel.np, "save", save)
         with pytest.raises(SapgganError, match="no space left on the disk"):
             preprocess(phantoms, tmp_path / "store", SMALL, workers=1)
     assert not (tmp_path / "store" / "store.json").exists()
@@ -161,28 +161,30 @@ def test_a_scheduler_that_is_not_there_is_one_line(phantoms, tmp_path, monkeypat
 
 
 def test_a_worker_that_does_not_see_the_storage_says_so(phantoms, tmp_path):
-    job = shards.Job(0, [], SMALL, "", str(phantoms), tmp_path / "elsewhere")
+    shard = parallel.Shard(0, [], SMALL, "", phantoms, tmp_path / "elsewhere")
     with pytest.raises(SapgganError, match="must be on storage that every worker sees"):
-        shards.run_shard(job)
+        parallel.run_shard(shard)
 
 
 def test_a_worker_reads_the_key_for_itself_and_takes_no_other(phantoms, tmp_path, monkeypatch):
     """Neither the key nor a table's patient is in what is sent to it."""
     key = privacy.patient_key()
-    item = shards.Item("path", str(phantoms / "study00001" / "image1.dcm"), patient=privacy.patient_hash(key, "Doe"))
-    job = shards.Job(0, [item], SMALL, privacy.key_mark(key), str(phantoms), tmp_path)
-    sent = pickle.dumps(job)
+    item = Item("path", str(phantoms / "study00001" / "image1.dcm"), patient=privacy.patient_hash(key, "Doe"))
+    shard = parallel.Shard(0, [item], SMALL, privacy.key_mark(key), phantoms, tmp_path)
+    sent = pickle.dumps(shard)
     assert key not in sent and key.hex().encode() not in sent and b"Doe" not in sent
     monkeypatch.setenv("SAPGGAN_PATIENT_KEY", str(tmp_path / "other-key"))
     with pytest.raises(SapgganError, match="the key of the patient hashes cannot be read"):
-        shards.run_shard(job)
+        parallel.run_shard(shard)
     (tmp_path / "other-key").write_text("6b" * 32)
     with pytest.raises(SapgganError, match=r"other-key on .*: another key than that of the machine that began this"):
-        shards.run_shard(job)
+        parallel.run_shard(shard)
 
 
-def test_a_stream_that_libjpeg_only_complains_about_fails(tmp_path):
-    """libjpeg prints "Corrupt JPEG data" and fills the rest with gray."""
+def test_a_stream_that_libjpeg_only_complains_about_fails(tmp_path, monkeypatch):
+    """libjpeg prints "Corrupt JPEG data" and fills in gray; also when an earlier file made it print much."""
+    talk = 'if "said" not in globals(): globals()["said"] = os.write(2, bytes(100_000))'
+    monkeypatch.setattr(parallel, "CHILD", CHILD.format(patient="", action=talk))
     picture = (phantom_image(0, 96) >> 8).astype(np.uint8)
     stream = cv2.imencode(".jpg", picture)[1].tobytes()
     for name, data in (("whole", stream), ("broken", stream[: len(stream) // 2] + b"\xff\xd9")):
@@ -192,8 +194,8 @@ def test_a_stream_that_libjpeg_only_complains_about_fails(tmp_path):
         dataset.file_meta.TransferSyntaxUID = uid.JPEGBaseline8Bit
         dataset.PixelData = encapsulate([data])
         dataset.save_as(tmp_path / name, enforce_file_format=True)
-    with shards.Guard() as guard:
-        rows = {name: guard(shards.Item(name, str(tmp_path / name)), SMALL, b"key")[0] for name in ("whole", "broken")}
+    with parallel.Guard() as guard:
+        rows = {name: guard(Item(name, str(tmp_path / name)), SMALL, b"key")[0] for name in ("whole", "broken")}
     assert rows["whole"]["status"] == "kept"
     assert (rows["broken"]["status"], rows["broken"]["reason"]) == ("failed", "corrupt JPEG data")
 
@@ -211,5 +213,5 @@ def test_two_runs_into_one_store_are_refused(phantoms, tmp_path):
 def test_an_interrupted_run_stops_after_the_file_in_work(phantoms, tmp_path):
     stop = threading.Event()
     stop.set()
-    with shards.Guard(stop) as guard, pytest.raises(SapgganError, match="stopped; run again to go on"):
-        guard(shards.Item("x", str(phantoms / "study00001" / "image1.dcm")), SMALL, b"key")
+    with parallel.Guard(stop) as guard, pytest.raises(SapgganError, match="stopped; run again to go on"):
+        guard(Item("x", str(phantoms / "study00001" / "image1.dcm")), SMALL, b"key")
