@@ -88,6 +88,8 @@ def test_from_phantoms_to_a_trained_model_and_its_samples(capsys, tmp_path):
     assert sum('"fd":' in line for line in (trained / "log.jsonl").read_text().splitlines()) == 3
     status, _, error = run(capsys, "train", "--data", store, "--out", trained, *small, "--set", "epoch=3")
     assert status == 1 and 'unknown key "epoch"' in error
+    status, _, error = run(capsys, "train", "--data", store, "--out", trained, "--set", "model=pggan")
+    assert status == 1 and 'train: "model": expected a mapping' in error
     assert run(capsys, "train", "--data", store, "--out", trained, *small, "--curve", 8, "--resume")[0] == 0
     status, out, _ = run(capsys, "sample", trained, tmp_path / "png", "--n", 3)
     assert status == 0 and out.strip().endswith("3 images of 16x16") and len(list((tmp_path / "png").iterdir())) == 3
