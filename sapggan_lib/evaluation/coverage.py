@@ -16,7 +16,7 @@ def precision(pair: Pair) -> float:
 
 def recall(pair: Pair) -> float:
     """Share of real images that lie among generated ones (Kynkaanniemi et al. 2019)."""
-    return float((pair.across < pair.fake_radius).any(1).mean())
+    return float((pair.across < pair.radii[1]).any(1).mean())
 
 
 def density(pair: Pair) -> float:
@@ -26,7 +26,7 @@ def density(pair: Pair) -> float:
 
 def coverage(pair: Pair) -> float:
     """Share of real images with a generated one in their neighbourhood (Naeem et al. 2020)."""
-    return float((pair.across.min(1) < pair.real_radius).mean())
+    return float((pair.across.min(1) < pair.radii[0]).mean())
 
 
 def coverage_scores(

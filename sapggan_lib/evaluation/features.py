@@ -1,19 +1,20 @@
-"""Images to features, once: extractors, feature files, and where images come from."""
+"""Images to features, once: what an extractor is, feature files, and where images come from."""
 
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sapggan_lib import models
-from sapggan_lib.base.errors import SapgganError, near_match
+from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path
 from sapggan_lib.base.progress import progress_bar
-from sapggan_lib.evaluation import networks
 from sapggan_lib.store import open_store, read_image_folder
 
 RESIZE = "PIL bicubic, antialiased, not quantised (clean-fid)"
@@ -21,39 +22,38 @@ CHECKPOINT_IMAGES = 2048                        # made from a generator when no 
 PROTOCOL = ("extractor", "weights", "input_size", "resize")
 
 
+@dataclass(frozen=True)
 class Extractor:
     """A feature network with its resize rule: uint8 images `[N, H, W]` or `[N, H, W, 3]` to float32 `[N, D]`."""
 
-    resize = RESIZE
-
-    def __init__(self, network: networks.Network, device: torch.device):
-        self.network, self.device = network, device
-        self.name, self.metric_name = network.name, network.metric
-        self.weights_hash, self.input_size = network.weights_hash, network.input_size
-        try:
-            self.dim = self(np.zeros((1, self.input_size, self.input_size), np.uint8)).shape[1]
-        except RuntimeError as error:
-            reason = (str(error).strip().splitlines() or [""])[-1][:120]
-            side = self.input_size
-            raise SapgganError(f"extractor {self.name}: cannot take images [1, 3, {side}, {side}] ({reason}); give the "
-                               "module an attribute input_size") from None
+    name: str
+    metric_name: str                              # "FID" for Inception through clean-fid, otherwise "FD"
+    function: Callable[[Tensor], Tensor]          # float32 [N, 3, S, S] in [0, 255] -> [N, D]
+    weights_hash: str                             # SHA-256
+    input_size: int                               # S
+    device: torch.device
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         check_images(images)
         batch = torch.from_numpy(np.stack([resize_clean(image, self.input_size) for image in images]))
         batch = (batch[:, None].expand(-1, 3, -1, -1) if batch.ndim == 3 else batch.movedim(-1, 1)).contiguous()
         with torch.inference_mode():
-            features = self.network.function(batch.to(self.device))
+            features = self.function(batch.to(self.device))
         if features.ndim != 2:
             raise SapgganError(f"extractor {self.name}: gave {tuple(features.shape)} instead of [N, D] features")
         return features.float().cpu().numpy()
+
+    @property
+    def dim(self) -> int:
+        """How many features it gives, D; runs it once."""
+        return self(np.zeros((1, self.input_size, self.input_size), np.uint8)).shape[1]
 
     @property
     def provenance(self) -> dict[str, Any]:
         """What must travel with the features: name, metric, weights' hash, input size, resize rule."""
         return {
             "extractor": self.name, "metric": self.metric_name, "weights": self.weights_hash,
-            "input_size": self.input_size, "resize": self.resize,
+            "input_size": self.input_size, "resize": RESIZE,
         }
 
 
@@ -94,25 +94,6 @@ def arrays(*sides: Features | np.ndarray) -> list[np.ndarray]:
     """Features as float64 `[N, D]`, whichever way they come. Those of two protocols are refused."""
     check_protocol(*(side for side in sides if isinstance(side, Features)))
     return [np.asarray(side.array if isinstance(side, Features) else side, np.float64) for side in sides]
-
-
-def build_extractor(name: str | Path = "efficientnet-lite0", device: torch.device | str | None = None) -> Extractor:
-    """An extractor of `networks.NETWORKS` by name (`efficientnet-lite0`, `inception`, ...), or a TorchScript file.
-
-    A file that is clean-fid's Inception, by its hash, goes through clean-fid. `device`: CUDA where there is one.
-    Raises `SapgganError` when weights are missing, with the place where they belong.
-    """
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    path = Path(name)
-    if str(name) in networks.NETWORKS:
-        network = networks.NETWORKS[str(name)](device)
-    elif path.suffix not in (".pt", ".pth", ".ts", ".jit") and not path.exists():
-        raise SapgganError(f'extractor "{name}": no such name or file; {near_match(str(name), networks.NETWORKS)}')
-    elif networks.is_inception(path):
-        network = networks.inception(device, path)
-    else:
-        network = networks.torchscript(path, device)
-    return Extractor(network, device)
 
 
 def extract_features(images: np.ndarray, extractor: Extractor, batch: int = 8, progress: bool = True) -> Features:

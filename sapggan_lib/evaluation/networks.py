@@ -8,13 +8,15 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.base.files import sha256_file
+from sapggan_lib.evaluation.features import Extractor
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -23,17 +25,7 @@ LITE_SHA256_START = "57934424"
 DENSENET_FOLDER = Path("~/.torchxrayvision/models_data")
 
 
-class Network(NamedTuple):
-    """A network with all that must travel with its features."""
-
-    name: str
-    metric: str                                   # "FID" for Inception through clean-fid, otherwise "FD"
-    function: Callable[[Tensor], Tensor]          # float32 [N, 3, S, S] in [0, 255] -> [N, D]
-    weights_hash: str                             # SHA-256
-    input_size: int                               # S
-
-
-def efficientnet_lite0(device: torch.device) -> Network:
+def efficientnet_lite0(device: torch.device) -> Extractor:
     """EfficientNet-Lite0 with the ImageNet weights that its package carries; 1,280 features, no download.
 
     Convolutions take over their batch normalisation, and pixels lie channels last: equal features, twice the speed.
@@ -61,10 +53,10 @@ def efficientnet_lite0(device: torch.device) -> Network:
         x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
         return model.extract_features(x).mean((2, 3))
 
-    return Network("efficientnet-lite0", "FD", features, digest, 224)
+    return Extractor("efficientnet-lite0", "FD", features, digest, 224, device)
 
 
-def inception(device: torch.device, path: Path | None = None) -> Network:
+def inception(device: torch.device, path: Path | None = None) -> Extractor:
     """clean-fid's Inception (2,048 features): from `path`, else `SAPGGAN_INCEPTION`, clean-fid's folder, a download.
 
     Only the published file, by its hash: TorchScript is code, and clean-fid's folder is one where anybody may write.
@@ -74,16 +66,7 @@ def inception(device: torch.device, path: Path | None = None) -> Network:
         from cleanfid.inception_torchscript import InceptionV3W
     except ImportError:
         raise SapgganError("clean-fid is not installed; run: pip install clean-fid==0.1.35") from None
-    path = path or find_inception() or _inception_places()[-1]
-    if not path.exists() and path == _inception_places()[-1]:
-        try:
-            with tempfile.TemporaryDirectory(dir=path.parent) as beside:     # an interrupted download leaves nothing
-                Path(check_download_inception(beside)).replace(path)
-        except OSError as error:
-            raise SapgganError(
-                f"{path}: no Inception weights, and the download failed ({error}); put {INCEPTION_FILE} there, "
-                "name it with --extractor, or use --extractor efficientnet-lite0"
-            ) from None
+    path = path or find_inception() or _download(check_download_inception)
     with tempfile.TemporaryDirectory() as folder_name, _readable(path):  # clean-fid loads by folder, under its name
         copy = Path(folder_name) / INCEPTION_FILE                        # so that what is hashed is what is loaded
         shutil.copyfile(_existing(path), copy)
@@ -95,7 +78,20 @@ def inception(device: torch.device, path: Path | None = None) -> Network:
                 "a file that you trust may be named with --extractor, its scores are then FD"
             )
         model = InceptionV3W(folder_name, download=False).to(device).eval()
-    return Network("inception", "FID", model, digest, 299)
+    return Extractor("inception", "FID", model, digest, 299, device)
+
+
+def _download(download: Callable[[str], str]) -> Path:
+    """Bring clean-fid's file to clean-fid's place; an interrupted download leaves nothing."""
+    path = _inception_places()[-1]
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+            return Path(download(beside)).replace(path)
+    except OSError as error:
+        raise SapgganError(
+            f"{path}: no Inception weights, and the download failed ({error}); put {INCEPTION_FILE} there, "
+            "name it with --extractor, or use --extractor efficientnet-lite0"
+        ) from None
 
 
 def find_inception() -> Path | None:
@@ -103,7 +99,7 @@ def find_inception() -> Path | None:
     return next((path for path in _inception_places() if path.is_file()), None)
 
 
-def densenet_xrv(device: torch.device) -> Network:
+def densenet_xrv(device: torch.device) -> Extractor:
     """torchxrayvision's DenseNet-121 for chest radiographs ("all" data sets), 1,024 features (`features2`)."""
     try:
         import torchxrayvision
@@ -124,15 +120,30 @@ def densenet_xrv(device: torch.device) -> Network:
         return model.features2((x[:, :1] / 127.5 - 1) * 1024)           # its own range for one gray channel
 
     digest = sha256_file(model.weights_filename_local)
-    return Network("densenet-xrv", "FD", features, digest, 224)
+    return Extractor("densenet-xrv", "FD", features, digest, 224, device)
 
 
-NETWORKS: dict[str, Callable[[torch.device], Network]] = {
+EXTRACTORS: dict[str, Callable[[torch.device], Extractor]] = {
     "efficientnet-lite0": efficientnet_lite0, "inception": inception, "densenet-xrv": densenet_xrv,
 }  # fmt: skip
 
 
-def torchscript(path: Path, device: torch.device) -> Network:
+def build_extractor(name: str | Path = "efficientnet-lite0", device: torch.device | str | None = None) -> Extractor:
+    """An extractor of `EXTRACTORS` by name (`efficientnet-lite0`, `inception`, ...), or a TorchScript file.
+
+    A file that is clean-fid's Inception, by its hash, goes through clean-fid. `device`: CUDA where there is one.
+    Raises `SapgganError` when weights are missing, with the place where they belong.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    path = Path(name)
+    if str(name) in EXTRACTORS:
+        return EXTRACTORS[str(name)](device)
+    if path.suffix not in (".pt", ".pth", ".ts", ".jit") and not path.exists():
+        raise SapgganError(f'extractor "{name}": no such name or file; {near_match(str(name), EXTRACTORS)}')
+    return inception(device, path) if is_inception(path) else torchscript(path, device)
+
+
+def torchscript(path: Path, device: torch.device) -> Extractor:
     """Any TorchScript file that maps float32 `[N, 3, S, S]` in [0, 255] to `[N, D]`.
 
     S is the module's `input_size` attribute, 224 without one.
@@ -140,7 +151,16 @@ def torchscript(path: Path, device: torch.device) -> Network:
     digest = sha256_file(_existing(path))
     with _readable(path):
         model = torch.jit.load(str(path), map_location=device).eval()
-    return Network(path.stem, "FD", model, digest, int(getattr(model, "input_size", 224)))
+    side = int(getattr(model, "input_size", 224))
+    extractor = Extractor(path.stem, "FD", model, digest, side, device)
+    try:
+        extractor(np.zeros((1, side, side), np.uint8))
+    except RuntimeError as error:
+        raise SapgganError(
+            f"extractor {path.stem}: cannot take images [1, 3, {side}, {side}] ({_reason(error)}); give the module an "
+            "attribute input_size"
+        ) from None
+    return extractor
 
 
 def is_inception(path: Path) -> bool:
@@ -179,5 +199,8 @@ def _readable(path: Path) -> Iterator[None]:
             warnings.simplefilter("ignore", FutureWarning)             # torch.jit is; the file is not
             yield
     except (RuntimeError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[-1][:120]
-        raise SapgganError(f"{path}: not a TorchScript file that can be used here ({reason})") from None
+        raise SapgganError(f"{path}: not a TorchScript file that can be used here ({_reason(error)})") from None
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[-1][:120]

@@ -40,19 +40,15 @@ class Pair:
         )  # fmt: skip
 
     @cached_property
-    def real_radius(self) -> np.ndarray:
-        """Distance of each real image to its `k`-th nearest real one, `[R]`."""
-        return np.partition(self.within_real, self.k, axis=1)[:, self.k]  # place 0 is the image itself
-
-    @cached_property
-    def fake_radius(self) -> np.ndarray:
-        """The same among generated images, `[F]`."""
-        return np.partition(self.within_fake, self.k, axis=1)[:, self.k]
+    def radii(self) -> tuple[np.ndarray, np.ndarray]:
+        """Distance of each real image to its `k`-th nearest real one, `[R]`; the same among generated ones, `[F]`."""
+        real, fake = (np.partition(d, self.k, axis=1)[:, self.k] for d in (self.within_real, self.within_fake))
+        return real, fake                     # place 0 is the image itself
 
     @cached_property
     def inside(self) -> np.ndarray:
         """Whether a generated image lies within a real one's radius, `[R, F]`."""
-        return self.across < self.real_radius[:, None]
+        return self.across < self.radii[0][:, None]
 
     @cached_property
     def kernel(self) -> tuple[float, float]:

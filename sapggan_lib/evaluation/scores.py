@@ -113,7 +113,7 @@ def evaluate(
     for name, metric in METRICS.items():
         value = metric.score(pair)
         margin = width * (metric.error(pair) if metric.error else errors[name])
-        low, high = max(value - margin, metric.lowest), min(value + margin, metric.highest)
+        low, high = float(max(value - margin, metric.lowest)), float(min(value + margin, metric.highest))
         scores[facts["metric"].lower() if name == "fd" else name] = Interval(value, low, high, metric.score(floor))
     return Evaluation(
         facts["extractor"], facts["resize"], facts["weights"], facts["input_size"], len(x), len(y), n_floor, scores,

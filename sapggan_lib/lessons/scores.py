@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from sapggan_lib import evaluation
-from sapggan_lib.evaluation import Extractor, Features, Network
+from sapggan_lib.evaluation import Extractor, Features
 
 UNCHANGED = "unchanged"
 COPIES = "copies of the reference"
@@ -71,8 +71,8 @@ def sensitivity_table(scores: pd.DataFrame) -> pd.DataFrame:
 
 def pixels() -> Extractor:
     """An extractor that looks at brightness alone: the means of 8x8 fields of an image, 64 features."""
-    network = Network("8x8 pixels", "FD", lambda images: avg_pool2d(images[:, 0], 8).flatten(1), "none", 64)
-    return Extractor(network, torch.device("cpu"))
+    device = torch.device("cpu")
+    return Extractor("8x8 pixels", "FD", lambda images: avg_pool2d(images[:, 0], 8).flatten(1), "none", 64, device)
 
 
 def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> pd.DataFrame:

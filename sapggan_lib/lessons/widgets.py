@@ -20,9 +20,7 @@ from torch import nn
 from sapggan_lib import figures
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.progress import HEADLESS_VARIABLE
-from sapggan_lib.lessons import architecture as inspection
-from sapggan_lib.lessons import preprocessing as walkthrough
-from sapggan_lib.lessons import samples as exploration
+from sapggan_lib.lessons import architecture, preprocessing, samples
 from sapggan_lib.models import latents
 
 ROW = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
@@ -61,13 +59,13 @@ def explore(
 
 def draw_preprocessing(
     ax: Axes,
-    pixels: np.ndarray,                          # as `walkthrough.read_pixels` gives them
+    pixels: np.ndarray,                          # as `preprocessing.read_pixels` gives them
     config: PreprocessConfig,
     window: tuple[float, float] = (0.0, 100.0),  # percentiles that become black and white
     **changes: Any,                              # of `config`
 ) -> Axes:
     """One radiograph after each step of preprocessing, side by side."""
-    steps = walkthrough.preprocessing_steps(pixels, replace(config, **changes), window)
+    steps = preprocessing.preprocessing_steps(pixels, replace(config, **changes), window)
     return figures.plot_images(ax, list(steps.values()), columns=len(steps), labels=list(steps), side=384)
 
 
@@ -93,8 +91,8 @@ def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> ipywi
 def draw_scale(ax: Axes, generator: nn.Module, seed: int = 0, resolution: int = 16) -> Axes:
     """One scale of a SAPGGAN with SE: its image, and its feature maps before and after their gates."""
     z = latents(1, generator.latent, seed)  # type: ignore[arg-type]
-    before, after = (maps[0].numpy() for maps in inspection.excited_maps(generator, z)[resolution])
-    scales = {image.shape[0]: image for image in exploration.sample_pyramid(generator, seed)}
+    before, after = (maps[0].numpy() for maps in architecture.excited_maps(generator, z)[resolution])
+    scales = {image.shape[0]: image for image in samples.sample_pyramid(generator, seed)}
     titles = [f"image {resolution}x{resolution}", "largest image"]
     return figures.plot_gated_maps(ax, before, after, [scales[resolution], scales[max(scales)]], titles)
 
@@ -114,7 +112,7 @@ def draw_walk(
     resolution: int = 0,    # which of the generator's scales; 0: the largest
 ) -> Axes:
     """A place on the way between two samples, with the samples beside it."""
-    scales = {images.shape[1]: images for images in exploration.walk(generator, first, second, [0, position, 1])}
+    scales = {images.shape[1]: images for images in samples.walk(generator, first, second, [0, position, 1])}
     labels = [f"seed {first}", f"position {position:.2f}", f"seed {second}"]
     return figures.plot_images(ax, scales[resolution or max(scales)], columns=3, labels=labels, side=256)
 
@@ -187,6 +185,6 @@ def _seed(value: int, description: str = "seed") -> ipywidgets.BoundedIntText:
 
 def _scales(generator: nn.Module, place: int) -> ipywidgets.SelectionSlider:
     """A slider over the sides of the generator's images, which starts at the one in `place`."""
-    sides = [image.shape[0] for image in exploration.sample_pyramid(generator)]
+    sides = [image.shape[0] for image in samples.sample_pyramid(generator)]
     options = [(f"{side}x{side}", side) for side in sides]
     return ipywidgets.SelectionSlider(options=options, value=sides[place], description="scale", continuous_update=False)

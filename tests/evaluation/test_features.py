@@ -55,7 +55,7 @@ def test_fid_of_folders_is_that_of_clean_fid(tmp_path, published, radiographs):
             cv2.imwrite(str(tmp_path / name / f"{number:02d}.png"), image)
     extractor = build_extractor(published, device="cpu")
     ours = [extract_features(load_images(tmp_path / name), extractor) for name in folders]
-    model = extractor.network.function
+    model = extractor.function
     theirs = [
         fid.get_folder_features(str(tmp_path / name), model, num_workers=0, device="cpu", verbose=False)
         for name in folders
@@ -83,8 +83,6 @@ def test_a_file_that_only_has_inception_s_name_is_not_run_unless_it_is_named(mon
         watched.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("code was loaded"))
         with pytest.raises(SapgganError, match=r"not the published Inception .*delete it .*--extractor"):
             build_extractor("inception", device="cpu")
-    network = networks_module.torchscript(inception_file, torch.device("cpu"))
-    assert (network.name, network.metric) == (inception_file.stem, "FD")
     with pytest.raises(SapgganError, match=r"extractor inception-2015-12-05: cannot take images \[1, 3, 224, 224\]"):
         build_extractor(inception_file, device="cpu")        # as any TorchScript; this one is made for 299 pixels
 

@@ -23,6 +23,7 @@ def test_the_json_object_has_the_promised_shape():
     for name in ("fd", "kid", "precision", "recall", "density", "coverage"):
         assert result[name].keys() == {"value", "low", "high", "floor"}
         assert result[name]["low"] <= result[name]["value"] <= result[name]["high"]
+        assert {type(number) for number in result[name].values()} == {float}
 
 
 def test_the_text_names_protocol_scores_and_warnings():

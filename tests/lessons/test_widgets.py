@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.progress import HEADLESS_VARIABLE
-from sapggan_lib.lessons import samples as exploration
-from sapggan_lib.lessons import widgets
+from sapggan_lib.lessons import samples, widgets
 from sapggan_lib.models import build_generator
 
 
@@ -80,7 +79,7 @@ def test_a_walk_works_for_a_generator_of_one_scale():
 def test_the_picture_of_a_walk_is_the_walk(generator):
     canvas, labels = drawn(widgets.draw_walk, generator=generator, first=2, second=3, position=0.25, resolution=8)
     assert labels == ["seed 2", "position 0.25", "seed 3"]
-    middle = exploration.walk(generator, 2, 3, [0.25])[1][0]
+    middle = samples.walk(generator, 2, 3, [0.25])[1][0]
     np.testing.assert_array_equal(canvas[32:288:32, 260:516:32], middle)
 
 
