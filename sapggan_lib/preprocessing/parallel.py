@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from sapggan_lib.base import cluster
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, atomic_path, write_json
+from sapggan_lib.preprocessing.arrays import unpacked
 from sapggan_lib.preprocessing.item import TOO_LARGE, Item, process_item
 from sapggan_lib.privacy import patient_key
 
@@ -52,14 +53,46 @@ class Shard:
     source: Path                    # folder of the inputs
     work: Path                      # folder of finished shards
 
+    @property
+    def rows_file(self) -> Path:
+        """The manifest rows; written last, so where it exists the shard is whole, with its images beside it."""
+        return self.work / f"{self.number:06d}.json"
 
-def shard_files(work: Path, number: int) -> tuple[Path, Path]:
-    """Where a shard's results go: its manifest rows, whose file comes last and says that all is whole; its images."""
-    return work / f"{number:06d}.json", work / f"{number:06d}.npy"
+
+def process_all(
+    items: Iterable[Item],
+    config: PreprocessConfig,
+    key_mark: str,
+    source: Path,
+    work: Path,                     # where finished shards are kept; some may be there already
+    workers: int | None,            # processes on this machine; None: one per core
+    scheduler: str | None,          # of a Dask cluster, in place of them
+    done: Callable[[int], Any],     # called with the number of files after each shard
+) -> None:
+    """Process all items; `results` reads what becomes of them."""
+    rest = iter(items)
+    pieces = iter(lambda: list(itertools.islice(rest, SHARD)), [])
+    shards = (
+        Shard(number, [unpacked(item, work) for item in piece], config, key_mark, source, work)
+        for number, piece in enumerate(pieces)
+    )
+    if scheduler:
+        _run_dask(shards, scheduler, done)
+    else:
+        _run_local(shards, workers or os.cpu_count() or 1, done)
 
 
-def run_local(shards: Iterable[Shard], workers: int, done: Callable[[int], Any]) -> None:
-    """Do the shards in `workers` processes of this machine; `done(number of files)` after each."""
+def results(work: Path) -> Iterator[Answer]:
+    """Each item's row and, where it is kept, its image, of all finished shards in the folder `work`, in order."""
+    for rows_file in sorted(work.glob("*.json")):
+        rows = json.loads(rows_file.read_text(encoding="utf-8"))
+        kept = any(row["status"] == "kept" for row in rows)
+        images = iter(np.load(rows_file.with_suffix(".npy"), mmap_mode="r") if kept else ())
+        for row in rows:
+            yield row, next(images) if row["status"] == "kept" else None
+
+
+def _run_local(shards: Iterable[Shard], workers: int, done: Callable[[int], Any]) -> None:
     todo, lock, stop = iter(shards), threading.Lock(), threading.Event()
 
     def work() -> None:
@@ -82,8 +115,8 @@ def run_local(shards: Iterable[Shard], workers: int, done: Callable[[int], Any])
             raise
 
 
-def run_dask(shards: Iterable[Shard], scheduler: str, done: Callable[[int], Any]) -> None:
-    """Do the shards on a Dask cluster, `AT_ONCE` submitted; one whose worker is lost is done again elsewhere."""
+def _run_dask(shards: Iterable[Shard], scheduler: str, done: Callable[[int], Any]) -> None:
+    """`AT_ONCE` shards are submitted; one whose worker is lost is done again elsewhere."""
     with cluster.connect(scheduler) as client:
         from distributed import KilledWorker, as_completed
 
@@ -100,39 +133,25 @@ def run_dask(shards: Iterable[Shard], scheduler: str, done: Callable[[int], Any]
 
 def run_shard(shard: Shard, guard: "Guard | None" = None) -> int:
     """Do one shard, at once where it is done already; returns how many files. Raises `SapgganError` on a full disk."""
-    rows_file, images_file = shard_files(shard.work, shard.number)
-    if rows_file.exists():
+    if shard.rows_file.exists():
         return len(shard.items)
     cluster.require_shared(shard.source, shard.work)
     key = patient_key(shard.key_mark)
     with contextlib.nullcontext(guard) if guard else Guard() as ask:
         answers = [ask(item, shard.config, key) for item in shard.items]
     images = [image for _, image in answers if image is not None]
-    with atomic_path(images_file) as temporary, temporary.open("wb") as stream:
+    with atomic_path(shard.rows_file.with_suffix(".npy")) as temporary, temporary.open("wb") as stream:
         np.save(stream, np.stack(images) if images else np.zeros(0, np.uint8))
-    write_json(rows_file, [row for row, _ in answers])
+    write_json(shard.rows_file, [row for row, _ in answers])
     return len(shard.items)
 
 
-def results(work: Path, count: int) -> Iterator[Answer]:
-    """Each input's row and, where it is kept, its image, of `count` finished shards in the folder `work`, in order."""
-    for number in range(count):
-        rows_file, images_file = shard_files(work, number)
-        rows = json.loads(rows_file.read_text(encoding="utf-8"))
-        images = iter(np.load(images_file, mmap_mode="r") if any(row["status"] == "kept" for row in rows) else ())
-        for row in rows:
-            yield row, next(images) if row["status"] == "kept" else None
-
-
-class Guard:
+class Guard(contextlib.AbstractContextManager):
     """A child process that turns one item at a time into a manifest row and an image, under limits."""
 
     def __init__(self, stop: threading.Event | None = None):
         self._child: subprocess.Popen | None = None
         self._stop = stop or threading.Event()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self._end()

@@ -6,7 +6,6 @@ Each step is repeatable, so that a run which goes on after any interruption ends
 import hashlib
 import itertools
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +19,9 @@ from sapggan_lib.base.config import PreprocessConfig, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path, only_one, sweep
 from sapggan_lib.base.progress import progress_bar
-from sapggan_lib.preprocessing.arrays import unpacked
 from sapggan_lib.preprocessing.finished import Summary, count_rows, difference
 from sapggan_lib.preprocessing.item import Item
-from sapggan_lib.preprocessing.parallel import SHARD, Answer, Shard, results, run_dask, run_local
+from sapggan_lib.preprocessing.parallel import Answer, process_all, results
 from sapggan_lib.preprocessing.sources import list_inputs
 from sapggan_lib.privacy import key_mark, patient_key, write_paths
 from sapggan_lib.store import IMAGE_FILES, open_store, read_facts, read_manifest, write_manifest, write_parts
@@ -70,18 +68,9 @@ def preprocess(
     busy = "another sapggan preprocess is writing here; wait for it to end"
     with only_one(out / ".work", busy), progress_bar(total, "preprocess", "files") as bar:
         _clear_but_for(out, work)
-        count = -(-total // SHARD)
-        shards = (
-            Shard(number, [unpacked(item, work) for item in some], config, key_mark(key), source, work)
-            for number, some in enumerate(_pieces(items, SHARD))
-        )
-        if scheduler:
-            run_dask(shards, scheduler, bar.update)
-        else:
-            run_local(shards, min(workers or os.cpu_count() or 1, count), bar.update)
-
+        process_all(items, config, key_mark(key), source, work, workers, scheduler, bar.update)
         before = open_store(out).images if retry else None
-        counts = _assemble(source, out, config, inputs.facts, lambda: _answers(out, work, count, before))
+        counts = _assemble(source, out, config, inputs.facts, lambda: _answers(out, work, before))
     shutil.rmtree(out / ".work", ignore_errors=True)
     return _summary(out, counts, start, table=inputs.table)
 
@@ -112,16 +101,10 @@ def _clear_but_for(out: Path, work: Path) -> None:
     work.mkdir(exist_ok=True)
 
 
-def _pieces(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    rest = iter(items)
-    while piece := list(itertools.islice(rest, size)):
-        yield piece
-
-
-def _answers(out: Path, work: Path, shards: int, before: np.ndarray | None) -> Iterator[Answer]:
+def _answers(out: Path, work: Path, before: np.ndarray | None) -> Iterator[Answer]:
     """Each input's row and, where it is kept, its image: of the shards, or in a retry of the images `before` and the
     manifest but for what had failed."""
-    tried = results(work, shards)
+    tried = results(work)
     if before is None:
         yield from tried
         return
