@@ -5,7 +5,7 @@ On the machine with the images (no GPU needed):
     python -m benchmarks.gpu pack nih rsna --size 128 --pack build/pack          # about 46 MiB, to be carried along
     python -m benchmarks.gpu pack nih --size 512 --pack build/pack512            # for 256 and 512 pixels
 
-On the machine with the GPU (torch, numpy, OpenCV and Pillow are enough), one after the other:
+On the machine with the GPU (torch, numpy, OpenCV, Pillow and safetensors are enough), one after the other:
 
     python -m benchmarks.gpu speed --out OUT                                     # images/s against plain, memory
     python -m benchmarks.gpu models --out OUT --pack build/pack                  # four models, equal seconds

@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from benchmarks.gpu_data import Budget, OutOfTime, Results, unpack
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.images import write_png
 from sapggan_lib.evaluation import (
     Extractor,
@@ -26,8 +25,8 @@ from sapggan_lib.evaluation import (
     jackknife,
     kernel_distance,
 )
-from sapggan_lib.models import WEIGHTS, default_widths, generate, load_generator, save_generator
-from sapggan_lib.training import CHECKPOINT, read_log, resolve, shrink, train
+from sapggan_lib.models import WEIGHTS, ModelConfig, default_widths, generate, load_generator, save_generator
+from sapggan_lib.training import CHECKPOINT, TrainConfig, read_log, resolve, shrink, train
 
 ENDLESS = 1e6                        # kimg: the seconds end a training
 REHEARSAL, STAGE, LOG = 32, 8, 16    # batches: at full size, for each stage of a growing model, between log lines

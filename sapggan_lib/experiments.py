@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sapggan_lib import evaluation
-from sapggan_lib.base.config import ModelConfig, TrainConfig, from_mapping, to_mapping
+from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import write_json
 from sapggan_lib.evaluation import Score
 from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import generate
+from sapggan_lib.models import Generator, ModelConfig, generate
 from sapggan_lib.notebook import Notebook
 from sapggan_lib.store import Store
-from sapggan_lib.training import CHECKPOINT, train
+from sapggan_lib.training import CHECKPOINT, TrainConfig, train
 
 
 def split_images(store: Store, held_out: float = 0.1, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +150,7 @@ def compare(
     chosen = np.random.default_rng(seed).permutation(len(images))[:samples]
     real = evaluation.extract_features(images[np.sort(chosen)], network)
 
-    def on_snapshot(kimg: float, generator: nn.Module) -> dict[str, float]:
+    def on_snapshot(kimg: float, generator: Generator) -> dict[str, float]:
         fake = evaluation.extract_features(generate(generator, samples, seed=seed), network)
         score = evaluation.evaluate(real, fake, seed=seed).scores[network.metric_name.lower()]
         return {"score": score.value, "low": score.low, "high": score.high, "floor": score.floor}

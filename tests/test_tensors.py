@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.models import ModelConfig
 from sapggan_lib.tensors import processes
+from sapggan_lib.training import TrainConfig
 from sapggan_lib.training.batches import Batches
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import train
 from sapggan_lib.training.preflight import check
 from tests.training.test_loop import MODEL, images

@@ -11,9 +11,6 @@ from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable
 from sapggan_lib.cli import commands
 
-MODELS = ["sapggan", "pggan", "stylegan", "dcgan"]
-LOSSES = ["minmax", "wgan-gp", "hinge", "ra-hinge", "relativistic-pairing"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors are one line, with a traceback under `--debug`."""
@@ -89,14 +86,15 @@ def build_parser() -> argparse.ArgumentParser:
     train = add("train", "train a model on a store")
     train.add_argument("--data", type=Path, required=True, metavar="STORE")
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
-    train.add_argument("--model", choices=MODELS)
-    train.add_argument("--loss", choices=LOSSES)
+    train.add_argument("--model", help="sapggan, pggan, stylegan, dcgan")
+    train.add_argument("--loss", help="minmax, wgan-gp, hinge, ra-hinge, relativistic-pairing, ...")
     train.add_argument("--resolution", type=positive, help="of the images (the store's)")
     train.add_argument("--kimg", type=float, help="length in thousands of real images shown")
     train.add_argument("--config", type=Path, metavar="FILE", help="YAML with any field of TrainConfig")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a field: model.widths=[64,64]")
     train.add_argument("--curve", type=positive, metavar="N", help="score N samples at ten points of the training")
     train.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR")
+    train.add_argument("--dry-run", action="store_true", help="say what it would do, or why not; write nothing")
 
     sample = add("sample", "make images with a trained generator")
     sample.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a training folder or a .safetensors file")

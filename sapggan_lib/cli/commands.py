@@ -37,9 +37,9 @@ def which(options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> None:
-    from sapggan_lib.base.config import TrainConfig, from_mapping
+    from sapggan_lib.base.config import from_mapping
     from sapggan_lib.store import open_store
-    from sapggan_lib.training import train
+    from sapggan_lib.training import TrainConfig, dry_run, train
 
     store = open_store(options.data)
     mapping = read_yaml(options.config) if options.config else {}
@@ -50,6 +50,11 @@ def train(options: argparse.Namespace) -> None:
     model |= {key: value for key, value in (("name", options.model), ("resolution", options.resolution)) if value}
     mapping |= {key: getattr(options, key) for key in ("loss", "kimg") if getattr(options, key) is not None}
     config = from_mapping(TrainConfig, mapping | {"model": model}, str(options.config or "train"))
+    if options.curve:
+        points = tuple(config.kimg * tenth / 10 for tenth in range(1, 11))
+        config = replace(config, snapshot_kimg=config.snapshot_kimg or points)
+    if options.dry_run:
+        return dry_run(store.images, options.out, config, resume=options.resume, data_hash=store.hash)
     curve = None
     if options.curve:
         from sapggan_lib import evaluation
@@ -57,8 +62,6 @@ def train(options: argparse.Namespace) -> None:
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(options.data), extractor)
         curve = evaluation.FrechetCallback(real, extractor, n=options.curve, seed=config.seed)
-        points = tuple(config.kimg * tenth / 10 for tenth in range(1, 11))
-        config = replace(config, snapshot_kimg=config.snapshot_kimg or points)
     train(store.images, options.out, config, resume=options.resume, on_snapshot=curve, data_hash=store.hash)
 
 

@@ -5,12 +5,13 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sapggan_lib.models.growing import Growing, double
+from sapggan_lib.models import network
+from sapggan_lib.models.growing import Growing, GrowingGenerator, double
 from sapggan_lib.models.layers import Conv, FromImage, Head, ToImage, leaky
 from sapggan_lib.models.sapggan import GeneratorBlock, GeneratorStart
 
 
-class Generator(Growing):
+class Generator(GrowingGenerator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level."""
 
     fresh_latents = True  # G_wgan_acgan and D_wgangp_acgan in the authors' loss.py each draw their own
@@ -33,10 +34,7 @@ class Generator(Growing):
         x = below = z
         for block in self.blocks[: self.level + 1]:
             below, x = x, block(x)                                  # [N, width, r, r]
-        image = self.to_image[self.level](x)                        # [N, C, r, r]
-        if self.fading:
-            image = self.blend(double(self.to_image[self.level - 1](below)), image)
-        return [image.float()]
+        return self.to_images(below, x)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -51,7 +49,7 @@ class DiscriminatorBlock(nn.Module):
         return leaky(self.conv2(leaky(self.conv1(x))))
 
 
-class Discriminator(Growing):
+class Discriminator(Growing, network.Discriminator):
     """A list of one, `[N, C, r, r]` at the present level, to logits `[N]`."""
 
     block = DiscriminatorBlock
@@ -61,14 +59,19 @@ class Discriminator(Growing):
         resolution: int = 512,
         channels: int = 1,
         widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ...
-        group: int = 4,                 # of the minibatch standard deviation
+        stddev_group: int = 4,          # images of a minibatch stddev
     ):
         super().__init__(len(widths))
-        self.resolution, self.group = resolution, group
+        self.resolution, self.group = resolution, stddev_group
         self.from_image = nn.ModuleList(FromImage(channels, width) for width in widths)
-        self.blocks = nn.ModuleList([Head(widths[0], group)])
+        self.blocks = nn.ModuleList([Head(widths[0], stddev_group)])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(self.block(width, below))
+
+    def real_views(self, images: Tensor) -> list[Tensor]:
+        """Real images `[N, C, R, R]` as this discriminator is to see them: at its level, faded as the fakes are."""
+        image = F.avg_pool2d(images, 2 ** (self.levels - 1 - self.level))
+        return [self.blend(double(F.avg_pool2d(image, 2)), image) if self.fading else image]
 
     def forward(self, images: list[Tensor]) -> Tensor:
         (image,) = images

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sapggan_lib.models import network
 from sapggan_lib.models.layers import (
     Conv,
     FromImage,
@@ -55,15 +56,15 @@ class GeneratorStart(nn.Module):
         return finish_block(self, leaky(x))
 
 
-def finish_block(block: nn.Module, x: Tensor) -> Tensor:
+def finish_block(block: GeneratorBlock | GeneratorStart, x: Tensor) -> Tensor:
     """What both generator blocks do after their first layer: attention in its place, norm, convolution, norm."""
     if block.place == "between":
-        x = block.attention(x)  # type: ignore[operator]
-    x = pixel_norm(leaky(block.conv2(pixel_norm(x))))  # type: ignore[operator]
-    return block.attention(x) if block.place == "end" else x  # type: ignore[operator]
+        x = block.attention(x)
+    x = pixel_norm(leaky(block.conv2(pixel_norm(x))))
+    return block.attention(x) if block.place == "end" else x
 
 
-class Generator(nn.Module):
+class Generator(network.Generator):
     """Latent vectors to images at all scales: `[N, latent]` to `[[N, C, 4, 4], ..., [N, C, R, R]]`, near [-1, 1]."""
 
     def __init__(
@@ -147,7 +148,7 @@ class DiscriminatorEnd(nn.Module):
         return self.head(self.join(image, x))
 
 
-class Discriminator(nn.Module):
+class Discriminator(network.Discriminator):
     """Images at all scales, `[[N, C, 4, 4], ..., [N, C, R, R]]`, to logits `[N]`. N: a multiple of the group of 4."""
 
     def __init__(
@@ -158,17 +159,18 @@ class Discriminator(nn.Module):
         attention: str = "se",           # se, sagan, none
         se_ratio: int = 16,
         se_place: str = "between",       # after a block's first convolution, or its "end"
-        group: int = 4,                  # of the minibatch standard deviation
+        stddev_group: int = 4,           # images of a minibatch stddev
     ):
         super().__init__()
-        self.resolution, self.group = resolution, group
+        self.resolution, self.group = resolution, stddev_group
         gate = build_attention(attention, widths[0], 4, resolution, se_ratio)
-        self.blocks = nn.ModuleList([DiscriminatorEnd(channels, widths[0], gate, group)])
+        self.blocks = nn.ModuleList([DiscriminatorEnd(channels, widths[0], gate, stddev_group)])
         for i in range(1, len(widths)):
             top = i == len(widths) - 1
             gate_width = widths[i] if se_place == "between" else widths[i - 1]
             gate = build_attention(attention, gate_width, 4 * 2**i, resolution, se_ratio)
-            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, se_place, top, group))
+            block = DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, se_place, top, stddev_group)
+            self.blocks.append(block)
 
     def forward(self, images: list[Tensor]) -> Tensor:
         x = None

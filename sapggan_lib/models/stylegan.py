@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.models import pggan
-from sapggan_lib.models.growing import Growing, double
+from sapggan_lib.models.growing import GrowingGenerator
 from sapggan_lib.models.layers import Conv, Linear, ToImage, instance_norm, leaky, pixel_norm
 from sapggan_lib.tensors import global_mean, randn
 
@@ -68,7 +68,7 @@ class SynthesisBlock(nn.Module):
         return self.epilogue2(self.conv2(x), w[:, 1])
 
 
-class Generator(Growing):
+class Generator(GrowingGenerator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level.
 
     In training mode noise is random, batches mix styles, and the mean style is tracked; in eval mode images are a
@@ -78,6 +78,7 @@ class Generator(Growing):
 
     start = 1             # 8x8: lod_initial_resolution in the authors' training_loop.py
     fresh_latents = True  # the losses of both networks in the authors' loss.py each draw their own
+    truncates = True
 
     def __init__(
         self,
@@ -132,10 +133,7 @@ class Generator(Growing):
         x = below = self.blocks[0](w[:, :2])
         for i in range(1, self.level + 1):
             below, x = x, self.blocks[i](x, w[:, 2 * i:2 * i + 2])          # [N, width, r, r]
-        image = self.to_image[self.level](x)                                # [N, C, r, r]
-        if self.fading:
-            image = self.blend(double(self.to_image[self.level - 1](below)), image)
-        return [image.float()]
+        return self.to_images(below, x)
 
 
 class DiscriminatorBlock(pggan.DiscriminatorBlock):

@@ -1,20 +1,95 @@
 """What a run will need, said before it starts, and what would make it fail."""
 
+import errno
+import json
 import math
+import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig, to_mapping
+from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.models import build_discriminator, build_generator
+from sapggan_lib.base.files import readable
+from sapggan_lib.models import Discriminator, Generator, build_networks
+from sapggan_lib.tensors import rank_and_world
+from sapggan_lib.training.accelerate import choose_fast_paths
+from sapggan_lib.training.batches import check_images
+from sapggan_lib.training.checkpoint import CHECKPOINT, read_checkpoint, same_run
+from sapggan_lib.training.config import TrainConfig, resolve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will do."""
+
+    config: TrainConfig                # as resolved, nothing left open
+    checkpoint: dict[str, Any] | None  # the content of the one to go on from
+    folder: Path
+    images: np.ndarray                 # uint8 [N, H, H] or [N, H, H, 3]
+    device: torch.device
+    fast_paths: str                    # which, and why
+    generator: Generator               # on the "meta" device, as the next: shapes and names without memory
+    discriminator: Discriminator
+
+    def check(self) -> None:
+        """`SapgganError` for what would make the training fail."""
+        check_images(self.images, self.config.model)
+        weights = weight_bytes(self.generator) + weight_bytes(self.discriminator)
+        check(self.config, self.discriminator.group, rank_and_world()[1], weights, self.folder)
+
+    def options(self) -> str:
+        """The configuration as JSON, which `--config` takes too."""
+        return json.dumps(to_mapping(self.config), indent=2)
+
+    def summary(self) -> str:
+        """Parameters per module, memory, images and steps, fast paths, as lines for people."""
+        config, networks, images = self.config, (self.generator, self.discriminator), max(1, len(self.images))
+        active = activation_bytes(*networks, config.model.latent) * (config.batch // rank_and_world()[1])
+        active = active // 2 if config.precision == "bfloat16" else active
+        kept = 4 * sum(map(weight_bytes, networks)) + weight_bytes(self.generator)
+        steps = -(-int(config.kimg * 1000) // config.batch)
+        return "\n".join([
+            f"generator     {parameters(self.generator)}",
+            f"discriminator {parameters(self.discriminator)}",
+            f"memory        about {size(kept + active)} on {self.device.type}: {size(kept)} for weights, gradients and "
+            f"Adam, {size(active)} for activations",
+            f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
+            f"{config.kimg * 1000 / images:.1f} epochs of {images:,} images",
+            f"fast paths    {self.fast_paths}",
+        ])
+
+
+def make_plan(
+    images: np.ndarray, folder: Path, config: TrainConfig, resume: bool, data_hash: str, device: torch.device
+) -> Plan:
+    """The plan of `train` with these arguments, which writes nothing.
+
+    `SapgganError` for a configuration that no training can have, or that is not the checkpoint's when resuming.
+    """
+    checkpoint = read_checkpoint(folder) if resume else None
+    if checkpoint:
+        config = same_run(checkpoint, config, data_hash, folder, device.type)
+    elif (folder / CHECKPOINT).exists():
+        raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
+    config, fast_paths = choose_fast_paths(resolve(config, device.type == "cuda"), device)
+    with torch.device("meta"):
+        networks = build_networks(config.model, wanted_group(config))
+    return Plan(config, checkpoint, folder, images, device, fast_paths, *networks)
+
+
+def wanted_group(config: TrainConfig) -> int:
+    """Images of a minibatch stddev; more than the batch would mix real and fake in one group."""
+    return min(config.stddev_group or 1, config.batch)
 
 
 def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder: Path) -> None:
-    """Raise `SapgganError` for a batch that the processes or the stddev group don't divide, and for a full disk.
+    """Raise `SapgganError` for a batch that processes or stddev group don't divide, a folder that cannot hold the run.
 
     `group` is the discriminator's, `weight_bytes` the size of both networks' weights.
     """
@@ -31,6 +106,10 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
     if share < 1:
         raise SapgganError(f"batch {config.batch} is smaller than the number of processes, {world}")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not parent.is_dir():
+        raise readable(NotADirectoryError(errno.ENOTDIR, ""), folder)
+    if not os.access(parent, os.W_OK):
+        raise readable(PermissionError(errno.EACCES, ""), folder)
     needed = 2 * checkpoint_bytes(weight_bytes)  # the new checkpoint is written before the old one goes
     free = shutil.disk_usage(parent).free
     if free < needed:
@@ -38,32 +117,6 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
             f"{folder}: checkpoints need {size(needed)} and the disk has {size(free)} free; "
             "free some space or choose another folder"
         )
-
-
-def blueprints(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator on the "meta" device: shapes and names without memory."""
-    model = to_mapping(config)
-    with torch.device("meta"):
-        generator = build_generator(**model)
-        del model["latent"]
-        return generator, build_discriminator(**model)
-
-
-def summary(config: TrainConfig, images: int, world: int, device: torch.device) -> str:
-    """Parameters per module, memory, images and steps, as lines for people."""
-    generator, discriminator = blueprints(config.model)
-    active = activation_bytes(generator, discriminator, config.model.latent) * (config.batch // world)
-    active = active // 2 if config.precision == "bfloat16" else active
-    kept = 4 * (weight_bytes(generator) + weight_bytes(discriminator)) + weight_bytes(generator)
-    steps = -(-int(config.kimg * 1000) // config.batch)
-    return "\n".join([
-        f"generator     {parameters(generator)}",
-        f"discriminator {parameters(discriminator)}",
-        f"memory        about {size(kept + active)} on {device.type}: {size(kept)} for weights, gradients and Adam, "
-        f"{size(active)} for activations",
-        f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
-        f"{config.kimg * 1000 / images:.1f} epochs of {images:,} images",
-    ])
 
 
 def parameters(network: nn.Module) -> str:

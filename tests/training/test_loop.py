@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.models import ModelConfig, build_discriminator, build_generator, generate, load_generator
+from sapggan_lib.training import TrainConfig
+from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import build, train
 from sapggan_lib.training.preflight import activation_bytes
 
@@ -183,7 +183,7 @@ def test_the_averaged_dcgan_is_scored_shown_and_saved_with_statistics_of_its_own
 
     model = dataclasses.replace(MODEL, name="dcgan")
     record = lambda path, generator: seen.append(generator.state_dict())  # noqa: E731
-    monkeypatch.setattr("sapggan_lib.training.log.write_sheet", record)
+    monkeypatch.setattr("sapggan_lib.training.loop.write_sheet", record)
     train(images(), tmp_path / "run", config(model=model, sample_kimg=1.0), on_snapshot=snapshot)
     saved, kept = load_generator(tmp_path / "run"), build(resolve(config(model=model)), torch.device("cpu")).ema
     for state in seen:
