@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sapggan_lib.models import network
 from sapggan_lib.models.layers import leaky
+from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.tensors import global_mean, rank_and_world
 
 
@@ -39,19 +40,13 @@ class BatchNorm(nn.BatchNorm2d):
 class Generator(network.Generator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, R, R]` in [-1, 1]."""
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        latent: int = 512,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ..., R/2; the last number, for R, is not used
-    ):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.latent, self.resolution = latent, resolution
-        self.blocks = nn.ModuleList([up(latent, widths[0], stride=1, padding=0)])
-        for below, width in itertools.pairwise(widths[:-1]):
+        *widths, _ = config.feature_maps                                    # the last one, for R, is not used
+        self.blocks = nn.ModuleList([up(config.latent, widths[0], stride=1, padding=0)])
+        for below, width in itertools.pairwise(widths):
             self.blocks.append(up(below, width))
-        self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-2], channels, 4, 2, 1), nn.Tanh())
+        self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1), nn.Tanh())
         self.apply(initialize)
 
     def forward(self, z: Tensor) -> list[Tensor]:
@@ -100,18 +95,13 @@ class Discriminator(network.Discriminator):
 
     mixed_batches = False  # batch norm would let each see the other's statistics
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ..., R/2; the last number, for R, is not used
-    ):
+    def __init__(self, config: ModelConfig, group: int):
         super().__init__()
-        self.resolution = resolution
+        *widths, _ = config.feature_maps                                    # the last one, for R, is not used
         self.blocks = nn.ModuleList([nn.Conv2d(widths[0], 1, 4)])
-        for below, width in itertools.pairwise(widths[:-1]):
+        for below, width in itertools.pairwise(widths):
             self.blocks.append(Down(width, below, norm=True))
-        self.blocks.append(Down(channels, widths[-2], norm=False))
+        self.blocks.append(Down(config.channels, widths[-1], norm=False))
         self.apply(initialize)
 
     def forward(self, images: list[Tensor]) -> Tensor:
@@ -127,3 +117,11 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+MODELS["dcgan"] = Model(
+    Generator,
+    Discriminator,
+    {"loss": "minmax", "lr": 2e-4, "betas": (0.5, 0.999), "stddev_group": 1},
+    width_base=lambda resolution: 32 * resolution,
+)

@@ -15,8 +15,8 @@ from torch.func import functional_call
 from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path, write_json
-from sapggan_lib.models.build import ModelConfig, build_generator
-from sapggan_lib.models.network import Generator
+from sapggan_lib.models.build import build_generator
+from sapggan_lib.models.network import Generator, ModelConfig
 
 WEIGHTS = "generator.safetensors"  # inside a run folder
 
@@ -37,7 +37,7 @@ def generate(generator: Generator, n: int, seed: int = 0, batch: int = 16, trunc
     """
     device = next(generator.parameters()).device
     random = torch.Generator().manual_seed(seed ^ 2**31)  # another stream than the latents'
-    images = [np.empty((0, generator.resolution, generator.resolution, 1), np.uint8)] if n == 0 else []
+    images = []
     training = generator.training
     generator.eval()
     for z in latents(n, generator.latent, seed).split(batch):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from sapggan_lib.models import network
 from sapggan_lib.models.growing import Growing, GrowingGenerator, double
 from sapggan_lib.models.layers import Conv, FromImage, Head, ToImage, leaky
+from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.models.sapggan import GeneratorBlock, GeneratorStart
 
 
@@ -16,19 +17,13 @@ class Generator(GrowingGenerator):
 
     fresh_latents = True  # G_wgan_acgan and D_wgangp_acgan in the authors' loss.py each draw their own
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        latent: int = 512,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ...
-    ):
+    def __init__(self, config: ModelConfig):
+        widths = config.feature_maps
         super().__init__(len(widths))
-        self.latent, self.resolution = latent, resolution
-        self.blocks = nn.ModuleList([GeneratorStart(latent, widths[0], nn.Identity(), "end")])
+        self.blocks = nn.ModuleList([GeneratorStart(config.latent, widths[0], nn.Identity(), "end")])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(GeneratorBlock(below, width, nn.Identity(), "end"))
-        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
     def forward(self, z: Tensor) -> list[Tensor]:
         x = below = z
@@ -54,17 +49,12 @@ class Discriminator(Growing, network.Discriminator):
 
     block = DiscriminatorBlock
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ...
-        stddev_group: int = 4,          # images of a minibatch stddev
-    ):
+    def __init__(self, config: ModelConfig, group: int):
+        widths = config.feature_maps
         super().__init__(len(widths))
-        self.resolution, self.group = resolution, stddev_group
-        self.from_image = nn.ModuleList(FromImage(channels, width) for width in widths)
-        self.blocks = nn.ModuleList([Head(widths[0], stddev_group)])
+        self.group = group
+        self.from_image = nn.ModuleList(FromImage(config.channels, width) for width in widths)
+        self.blocks = nn.ModuleList([Head(widths[0], group)])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(self.block(width, below))
 
@@ -81,3 +71,6 @@ class Discriminator(Growing, network.Discriminator):
             if self.fading and i == self.level:
                 x = self.blend(leaky(self.from_image[i - 1](F.avg_pool2d(image, 2))), x)
         return x
+
+
+MODELS["pggan"] = Model(Generator, Discriminator, {"loss": "wgan-gp", "stddev_group": 16})

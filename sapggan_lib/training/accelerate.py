@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sapggan_lib.losses import gradient_penalty
 from sapggan_lib.models import Discriminator, Network, build_networks
-from sapggan_lib.tensors import average_, full_precision, randn, rank_and_world
+from sapggan_lib.tensors import average_, full_precision, rank_and_world
 from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.step import Step
 
@@ -208,15 +208,13 @@ class FastStep:
         step, discriminator = self.step, self.step.state.discriminator
         with step.autocast():
             views = discriminator.real_views(real)
-            fake = step.state.generator(randn(len(real), step.config.model.latent, device=step.device))
-        for trained in (True, False):
-            discriminator.requires_grad_(trained)
-            seen = [image.detach() for image in fake] if trained else fake
-            if trained and discriminator.mixed_batches:
-                seen = [torch.cat(pair) for pair in zip(views, seen, strict=True)]
-            with step.autocast():
-                logits = discriminator(seen)
-            logits.sum().backward()
+        fake = step.generate(len(real))
+        discriminator.requires_grad_(True)
+        torch.cat(step.logits(views, [image.detach() for image in fake])).sum().backward()
+        discriminator.requires_grad_(False)
+        with step.autocast():
+            logits = discriminator(fake)
+        logits.sum().backward()
 
     def aside(self, real: Tensor) -> dict[str, Tensor]:
         """An eager step on a stream of its own, as recording will need."""

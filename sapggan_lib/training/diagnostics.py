@@ -36,7 +36,8 @@ class Diagnostics:
         self.real = to_float(torch.from_numpy(evenly(images, REAL)))                  # [8, C, R, R]
         before = [row for row in log if "spread_data" in row]
         # from the log when a run goes on: one number for a run, whatever computes it
-        self.spread_data = before[-1]["spread_data"] if before else data_spread(images)
+        some = evenly(images, min(DATA, len(images)))
+        self.spread_data = before[-1]["spread_data"] if before else round(spread(some), 2)
         self.collapsed = bool(before) and "collapsed" in before[-1]
         self.next = 0.0  # seconds of training
 
@@ -70,10 +71,6 @@ def evenly(images: np.ndarray, n: int) -> np.ndarray:
 def spread(images: np.ndarray) -> float:
     """Mean over pixels of the standard deviation over images, in gray levels. uint8 `[N, R, R]` or `[N, R, R, C]`."""
     return float(np.mean([images[:, row].std(0) for row in range(images.shape[1])]))  # by rows, for memory's sake
-
-
-def data_spread(images: np.ndarray) -> float:
-    return round(spread(evenly(images, min(DATA, len(images)))), 2)
 
 
 def logit_gradient(discriminator: Discriminator, images: Tensor) -> dict[str, float]:

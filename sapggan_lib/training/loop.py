@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import ctypes
+import json
 import math
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import only_one, sweep
 from sapggan_lib.base.progress import progress_bar
@@ -77,9 +79,10 @@ def train(
             stack.enter_context(only_one(folder, "another training writes here; wait for it, or choose another folder"))
             sweep(folder / "samples")
         plan = make_plan(images, folder, config, resume, data_hash, device)
-        plan.check()
+        if plan.problem:
+            raise plan.problem
         if rank == 0:
-            print(plan.summary(), file=sys.stderr)
+            print(plan.summary, file=sys.stderr)
 
         # Networks, optimisers, images and log; going on, they are as they were after the checkpoint's last step.
         config = plan.config
@@ -93,14 +96,14 @@ def train(
         log = LogWriter(folder, state, config, batches.images)
 
         abort = abort_fn or stack.enter_context(Interrupt())
-        progress = progress_fn or stack.enter_context(shown(config, rank))
+        progress = progress_fn if progress_fn and rank == 0 else stack.enter_context(shown(config, rank))
         wanted, losses, end = False, "", config.kimg * 1000
         last = state.images >= end or state.seconds >= seconds
         if last:
             mend(folder, state, config, data_hash, log, on_snapshot)
         progress(state.kimg, config.kimg, losses)
         while not last:
-            # Both networks learn from one batch.
+            # Both networks, grown to the stage that is due, learn from one batch.
             before = state.kimg
             log.add(step(batches(state.images)))
 
@@ -130,14 +133,14 @@ def train(
 def dry_run(
     images: np.ndarray, out: Path | str, config: TrainConfig, *, resume: bool = False, data_hash: str = ""
 ) -> None:
-    """Print what `train` would do with these arguments, its options as resolved first; writes nothing.
+    """Print what `train` would do with these arguments: its options as resolved, in JSON, and its plan; write nothing.
 
     Raises the `SapgganError` that `train` would begin with.
     """
     plan = make_plan(images, Path(out), config, resume, data_hash, choose_device(config.device))
-    print(plan.options())
-    plan.check()
-    print(plan.summary())
+    print(f"{json.dumps(to_mapping(plan.config), indent=2)}\n{plan.summary}")
+    if plan.problem:
+        raise plan.problem
 
 
 def passed(every: float | None, before: float, now: float) -> bool:
@@ -159,14 +162,14 @@ def shown(config: TrainConfig, rank: int) -> Iterator[Progress]:
         yield lambda kimg, total, losses: None
         return
     with progress_bar(int(config.kimg * 1000), config.model.name, "images") as bar:
-        done = 0
+        done, said = 0, ""
 
         def progress(kimg: float, total: float, losses: str) -> None:
-            nonlocal done
-            images = round(1000 * kimg)
-            bar.set_postfix_str(losses)
-            bar.update(images - done)
-            done = images
+            nonlocal done, said
+            if losses != said:  # which draws the bar anew
+                bar.set_postfix_str(losses)
+            bar.update(round(1000 * kimg) - done)
+            done, said = round(1000 * kimg), losses
 
         yield progress
 

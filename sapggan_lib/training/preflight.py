@@ -1,7 +1,6 @@
 """What a run will need, said before it starts, and what would make it fail."""
 
 import errno
-import json
 import math
 import os
 import shutil
@@ -13,10 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable
-from sapggan_lib.models import Discriminator, Generator, build_networks
+from sapggan_lib.models import build_networks
 from sapggan_lib.tensors import rank_and_world
 from sapggan_lib.training.accelerate import choose_fast_paths
 from sapggan_lib.training.batches import check_images
@@ -30,39 +28,8 @@ class Plan:
 
     config: TrainConfig                # as resolved, nothing left open
     checkpoint: dict[str, Any] | None  # the content of the one to go on from
-    folder: Path
-    images: np.ndarray                 # uint8 [N, H, H] or [N, H, H, 3]
-    device: torch.device
-    fast_paths: str                    # which, and why
-    generator: Generator               # on the "meta" device, as the next: shapes and names without memory
-    discriminator: Discriminator
-
-    def check(self) -> None:
-        """`SapgganError` for what would make the training fail."""
-        check_images(self.images, self.config.model)
-        weights = weight_bytes(self.generator) + weight_bytes(self.discriminator)
-        check(self.config, self.discriminator.group, rank_and_world()[1], weights, self.folder)
-
-    def options(self) -> str:
-        """The configuration as JSON, which `--config` takes too."""
-        return json.dumps(to_mapping(self.config), indent=2)
-
-    def summary(self) -> str:
-        """Parameters per module, memory, images and steps, fast paths, as lines for people."""
-        config, networks, images = self.config, (self.generator, self.discriminator), max(1, len(self.images))
-        active = activation_bytes(*networks, config.model.latent) * (config.batch // rank_and_world()[1])
-        active = active // 2 if config.precision == "bfloat16" else active
-        kept = 4 * sum(map(weight_bytes, networks)) + weight_bytes(self.generator)
-        steps = -(-int(config.kimg * 1000) // config.batch)
-        return "\n".join([
-            f"generator     {parameters(self.generator)}",
-            f"discriminator {parameters(self.discriminator)}",
-            f"memory        about {size(kept + active)} on {self.device.type}: {size(kept)} for weights, gradients and "
-            f"Adam, {size(active)} for activations",
-            f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
-            f"{config.kimg * 1000 / images:.1f} epochs of {images:,} images",
-            f"fast paths    {self.fast_paths}",
-        ])
+    summary: str                       # parameters, memory, work and fast paths, as lines for people
+    problem: SapgganError | None       # what would make it fail
 
 
 def make_plan(
@@ -79,8 +46,28 @@ def make_plan(
         raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
     config, fast_paths = choose_fast_paths(resolve(config, device.type == "cuda"), device)
     with torch.device("meta"):
-        networks = build_networks(config.model, wanted_group(config))
-    return Plan(config, checkpoint, folder, images, device, fast_paths, *networks)
+        generator, discriminator = build_networks(config.model, wanted_group(config))
+    world, problem = rank_and_world()[1], None
+    weights = [weight_bytes(network) for network in (generator, discriminator)]
+    try:
+        check_images(images, config.model)
+        check(config, discriminator.group, world, sum(weights), folder)
+    except SapgganError as error:
+        problem = error
+    active = activation_bytes(generator, discriminator, config.model.latent) * (config.batch // world)
+    active = active // 2 if config.precision == "bfloat16" else active
+    kept = 4 * sum(weights) + weights[0]
+    steps = -(-int(config.kimg * 1000) // config.batch)
+    summary = "\n".join([
+        f"generator     {parameters(generator)}",
+        f"discriminator {parameters(discriminator)}",
+        f"memory        about {size(kept + active)} on {device.type}: {size(kept)} for weights, gradients and Adam, "
+        f"{size(active)} for activations",
+        f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
+        f"{config.kimg * 1000 / max(1, len(images)):.1f} epochs of {len(images):,} images",
+        f"fast paths    {fast_paths}",
+    ])
+    return Plan(config, checkpoint, summary, problem)
 
 
 def wanted_group(config: TrainConfig) -> int:
@@ -110,7 +97,8 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
         raise readable(NotADirectoryError(errno.ENOTDIR, ""), folder)
     if not os.access(parent, os.W_OK):
         raise readable(PermissionError(errno.EACCES, ""), folder)
-    needed = 2 * checkpoint_bytes(weight_bytes)  # the new checkpoint is written before the old one goes
+    # both networks, Adam's two moments and the average, twice: the new checkpoint is written before the old one goes
+    needed = 2 * 4 * weight_bytes
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise SapgganError(
@@ -156,11 +144,6 @@ def activation_bytes(generator: nn.Module, discriminator: nn.Module, latent: int
 
 def weight_bytes(network: nn.Module) -> int:
     return sum(p.numel() * p.element_size() for p in network.parameters())
-
-
-def checkpoint_bytes(weights: int) -> int:
-    """Both networks with Adam's two moments (three times `weights`), and the average (about half of it)."""
-    return 4 * weights
 
 
 def size(count: float) -> str:

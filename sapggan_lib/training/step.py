@@ -58,16 +58,20 @@ class Step:
             images: list[Tensor] = self.state.generator(randn(n, self.config.model.latent, device=self.device))
         return images
 
+    def logits(self, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, ...]:
+        """The discriminator's logits `[n]` of real and of generated images, in one batch where it allows that."""
+        discriminator = self.state.discriminator
+        with self.autocast():
+            if not discriminator.mixed_batches:
+                return discriminator(real), discriminator(fake)
+            both: Tensor = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)])
+        return both.chunk(2)
+
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
         discriminator, config = self.state.discriminator, self.config
         discriminator.requires_grad_(True)
         real, fake = augment(real, config.augment), augment(fake, config.augment)
-        with self.autocast():
-            if discriminator.mixed_batches:
-                logits = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)]).chunk(2)
-            else:
-                logits = discriminator(real), discriminator(fake)
-        terms = {"loss_d": self.loss.discriminator(*logits)}
+        terms = {"loss_d": self.loss.discriminator(*self.logits(real, fake))}
         if self.loss.gradient_penalty:
             epsilon = rand(len(real[0]), device=self.device)
             terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)

@@ -18,11 +18,11 @@ from sapggan_lib.training import TrainConfig, build, read_checkpoint, resolve, t
 class Upsampler(Generator):
     """`[N, latent]` to `[[N, C, R, R]]`: a linear layer, and a convolution for each doubling."""
 
-    def __init__(self, resolution: int, channels: int, latent: int, widths: tuple[int, ...]):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.resolution, self.latent = resolution, latent
-        self.start = nn.Linear(latent, 16 * widths[0])
-        pairs = zip(widths, [*widths[1:], channels], strict=True)
+        widths = config.feature_maps
+        self.start = nn.Linear(config.latent, 16 * widths[0])
+        pairs = zip(widths, [*widths[1:], config.channels], strict=True)
         self.blocks = nn.ModuleList(nn.Conv2d(below, width, 3, padding=1) for below, width in pairs)
 
     def forward(self, z: Tensor) -> list[Tensor]:
@@ -35,10 +35,10 @@ class Upsampler(Generator):
 class Downsampler(Discriminator):
     """`[[N, C, R, R]]` to logits `[N]`: a convolution of stride 2 for each halving, and the mean."""
 
-    def __init__(self, resolution: int, channels: int, widths: tuple[int, ...]):
+    def __init__(self, config: ModelConfig, group: int):
         super().__init__()
-        self.resolution = resolution
-        pairs = zip([channels, *widths[1:][::-1]], widths[::-1], strict=True)
+        widths = config.feature_maps
+        pairs = zip([config.channels, *widths[1:][::-1]], widths[::-1], strict=True)
         self.blocks = nn.ModuleList(nn.Conv2d(above, width, 3, 2, 1) for above, width in pairs)
 
     def forward(self, images: list[Tensor]) -> Tensor:
