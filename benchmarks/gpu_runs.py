@@ -58,7 +58,7 @@ class Run:
         """Widths are each model's reference plan, cut at `widest`."""
         widths = tuple(min(self.widest, width) for width in default_widths(self.resolution, self.model))
         model = ModelConfig(self.model, self.resolution, 1, self.widest, widths, self.attention)  # type: ignore[arg-type]
-        return TrainConfig(model, self.loss or None, batch=self.batch, **options)  # type: ignore[arg-type]
+        return TrainConfig(model, self.loss or None, batch=self.batch, **options)
 
 
 @dataclass

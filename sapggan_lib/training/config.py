@@ -42,6 +42,11 @@ class TrainConfig:
         if self.loss is not None and self.loss not in LOSSES:
             raise SapgganError(f'unknown loss "{self.loss}"; {near_match(self.loss, LOSSES)}')
 
+    @property
+    def group(self) -> int:
+        """Images of a minibatch stddev, once resolved; more than the batch would mix real and fake in one group."""
+        return min(self.stddev_group or 1, self.batch)
+
 
 def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
     """`config` with every None replaced by the default for its model, loss, length and device, but for fast paths.

@@ -28,7 +28,7 @@ from sapggan_lib.training.checkpoint import State
 from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.interrupt import Interrupt
 from sapggan_lib.training.log import LogWriter, Snapshot, write_sheet
-from sapggan_lib.training.preflight import make_plan, wanted_group
+from sapggan_lib.training.preflight import make_plan
 from sapggan_lib.training.step import Step
 
 Progress = Callable[[float, float, str], object]
@@ -189,7 +189,7 @@ def mend(
 
 def build(config: TrainConfig, device: torch.device) -> State:
     """Both networks, the average and the optimisers, from the global random state."""
-    networks = build_networks(config.model, wanted_group(config))
+    networks = build_networks(config.model, config.group)
     for network in networks:
         network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     generator, discriminator = networks

@@ -46,9 +46,9 @@ def make_plan(
         raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
     config, fast_paths = choose_fast_paths(resolve(config, device.type == "cuda"), device)
     with torch.device("meta"):
-        generator, discriminator = build_networks(config.model, wanted_group(config))
+        generator, discriminator = build_networks(config.model, config.group)
     world, problem = rank_and_world()[1], None
-    weights = [weight_bytes(network) for network in (generator, discriminator)]
+    weights = [4 * sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)]   # bytes
     try:
         check_images(images, config.model)
         check(config, discriminator.group, world, sum(weights), folder)
@@ -68,11 +68,6 @@ def make_plan(
         f"fast paths    {fast_paths}",
     ])
     return Plan(config, checkpoint, summary, problem)
-
-
-def wanted_group(config: TrainConfig) -> int:
-    """Images of a minibatch stddev; more than the batch would mix real and fake in one group."""
-    return min(config.stddev_group or 1, config.batch)
 
 
 def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder: Path) -> None:
@@ -140,10 +135,6 @@ def activation_bytes(generator: nn.Module, discriminator: nn.Module, latent: int
         images = generator(torch.empty(n, latent, device="meta"))
         discriminator([torch.cat([image.detach()] * 2) for image in images])
     return sum(sizes.values()) // n
-
-
-def weight_bytes(network: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in network.parameters())
 
 
 def size(count: float) -> str:
