@@ -56,19 +56,19 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
     refuse_nonsense(config)
     if config.cuda_graphs and not cuda:
         raise SapgganError("cuda_graphs needs a CUDA device; leave it out on the CPU")
-    ours = MODELS[config.model.name].training
-    name = config.loss or ours.get("loss", "minmax")
+    of_model = MODELS[config.model.name].training
+    name = config.loss or of_model.get("loss", "minmax")
     penalised = LOSSES[name].gradient_penalty  # WGAN-GP has a penalty of its own, and wants a small learning rate
-    r1_gamma = 0.0 if penalised else ours.get("r1_gamma", 0.0)
+    r1_gamma = 0.0 if penalised else of_model.get("r1_gamma", 0.0)
     if config.r1_gamma is not None:
         r1_gamma = config.r1_gamma
     defaults: dict[str, Any] = {
         "betas": (0.0, 0.99),
         "r1_every": 16,                        # lazy, Karras 2020
         "stddev_group": 4,
-        **ours,
+        **of_model,
         "loss": name,
-        "lr": min(ours.get("lr", 2e-3), 1e-3 if penalised else math.inf),
+        "lr": min(of_model.get("lr", 2e-3), 1e-3 if penalised else math.inf),
         "r1_gamma": r1_gamma,
         "r2_gamma": r1_gamma if LOSSES[name].needs_r2 else 0.0,
         "grow_kimg": config.kimg / 20,
