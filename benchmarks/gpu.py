@@ -12,8 +12,8 @@ attention  the same for squeeze and excitation, SAGAN's self-attention, none
 long       the same for SAPGGAN alone, with its generator in half precision
 
 Interrupted or killed, the same command goes on: OUT/results.jsonl has a line for each thing measured, and each training
-has its checkpoint. At the end all results are printed as Markdown. torch, numpy, OpenCV, Pillow and the two packages of
-EfficientNet-Lite0 are enough, on a CPU too.
+has its checkpoint. At the end all results are printed as Markdown. torch, numpy, OpenCV, Pillow, safetensors and the
+two packages of EfficientNet-Lite0 are enough, on a CPU too.
 """
 
 import argparse

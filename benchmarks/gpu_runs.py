@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.files import write_text
 from sapggan_lib.base.images import write_png
 from sapggan_lib.evaluation import (
@@ -22,9 +21,9 @@ from sapggan_lib.evaluation import (
     extract_features,
     nearest_neighbours,
 )
-from sapggan_lib.models import WEIGHTS, default_widths, generate, load_generator, save_generator
+from sapggan_lib.models import WEIGHTS, ModelConfig, default_widths, generate, load_generator, save_generator
 from sapggan_lib.store import Store
-from sapggan_lib.training import CHECKPOINT, TrainResult, read_log, resolve, shrink, train
+from sapggan_lib.training import CHECKPOINT, TrainConfig, TrainResult, read_log, resolve, shrink, train
 
 ENDLESS = 1e6                        # kimg: the seconds end a training
 REHEARSAL, STAGE, LOG = 32, 8, 16    # batches: at full size, for each stage of a growing model, between log lines
@@ -53,7 +52,7 @@ class Run:
         """The configuration of the training, `options` beside what the run says."""
         widths = tuple(min(self.widest, width) for width in default_widths(self.resolution, self.model))
         model = ModelConfig(self.model, self.resolution, 1, self.widest, widths, self.attention)  # type: ignore[arg-type]
-        return TrainConfig(model, self.loss or None, batch=self.batch, **options)  # type: ignore[arg-type]
+        return TrainConfig(model, self.loss or None, batch=self.batch, **options)
 
 
 class Results:

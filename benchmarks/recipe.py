@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from torch import nn
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig, from_mapping, to_mapping
+from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.evaluation import FrechetCallback, build_extractor, extract_features
-from sapggan_lib.models import generate, load_generator
-from sapggan_lib.training import CHECKPOINT, read_log, spread, train
+from sapggan_lib.models import ModelConfig, generate, load_generator
+from sapggan_lib.training import CHECKPOINT, TrainConfig, read_log, spread, train
 
 VARIANTS: dict[str, dict[str, Any]] = {  # what each changes in BASE
     "base": {},

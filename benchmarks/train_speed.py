@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
-from sapggan_lib.models import default_widths
-from sapggan_lib.training import FastStep, State, Step, build, choose_device, choose_fast_paths, resolve
+from sapggan_lib.models import ModelConfig, default_widths
+from sapggan_lib.training import FastStep, State, Step, TrainConfig, build, choose_device, choose_fast_paths, resolve
 
 WARM_UP = 6                                          # steps at least: a CUDA graph is recorded at the fifth
 TITLES = {"images_per_s": "fast", "r1_step": "R1 step", "warm_up": "warm-up s", "gigabytes": "GB"}
@@ -127,7 +126,7 @@ class Plain:
 
     def __call__(self, real: Tensor) -> None:
         g, d, loss, config = self.state.generator, self.state.discriminator, self.loss, self.config
-        images = d.real_views(real)  # type: ignore[operator]
+        images = d.real_views(real)
         with torch.no_grad():
             fake = g(torch.randn(len(real), config.model.latent, device=real.device))
         total = loss.discriminator(d(images), d(fake))

@@ -12,17 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from sapggan_lib import evaluation
-from sapggan_lib.base.config import TrainConfig, from_mapping, to_mapping
+from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import write_json
 from sapggan_lib.base.images import read_image
 from sapggan_lib.evaluation import Features
-from sapggan_lib.models import generate
+from sapggan_lib.models import Generator, generate
 from sapggan_lib.notebook import Notebook
-from sapggan_lib.training import CHECKPOINT, train
+from sapggan_lib.training import CHECKPOINT, TrainConfig, train
 
 FACTS = "comparison.json"    # beside each training: what it was made of
 
@@ -107,7 +106,7 @@ def compare(
     def real() -> Features:
         return evaluation.extract_features(images[chosen], network)
 
-    def on_snapshot(kimg: float, generator: nn.Module) -> dict[str, float]:
+    def on_snapshot(kimg: float, generator: Generator) -> dict[str, float]:
         fake = evaluation.extract_features(generate(generator, samples, seed=seed), network)
         score = evaluation.evaluate(real(), fake, seed=seed).scores[network.metric_name.lower()]
         return {"score": score.value, "low": score.low, "high": score.high, "floor": score.floor}

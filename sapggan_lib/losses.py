@@ -1,11 +1,12 @@
 """Adversarial losses as functions of logits, and the gradient penalties.
 
 `LOSSES[name].discriminator(real, fake)` and `.generator(real, fake)` map logits `[N]` to scalars. A generator loss
-that does not look at real logits takes None for them.
+that does not look at real logits takes None for them. A new loss is an entry here.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +23,10 @@ class Loss:
     """A pair of losses of logits; all in float32, lower is better for the one who trains."""
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor | None, Tensor], Tensor]
+    generator: Callable[[Any, Tensor], Tensor]  # of real logits, or None unless `needs_real`, and generated ones
     needs_real: bool = False        # the generator's loss looks at real logits
-    gradient_penalty: bool = False  # WGAN-GP
+    gradient_penalty: bool = False  # WGAN-GP's, at each step
+    needs_r2: bool = False          # with R1 goes R2, without which it may not settle
 
 
 def _minmax_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -36,19 +38,9 @@ def _relativistic_hinge(up: Tensor, down: Tensor) -> Tensor:
     return F.relu(1 - (up - global_mean(down))).mean() + F.relu(1 + (down - global_mean(up))).mean()
 
 
-def _relativistic_generator(real: Tensor | None, fake: Tensor) -> Tensor:
-    assert real is not None, "the relativistic loss compares with real logits"
-    return _relativistic_hinge(fake, real)
-
-
 def _paired(up: Tensor, down: Tensor) -> Tensor:
     """Push each `up` above the `down` it is paired with (RpGAN; R3GAN, Huang 2024, equation 2)."""
     return F.softplus(down - up).mean()
-
-
-def _paired_generator(real: Tensor | None, fake: Tensor) -> Tensor:
-    assert real is not None, "the paired loss compares with real logits"
-    return _paired(fake, real)
 
 
 LOSSES: dict[str, Loss] = {
@@ -63,13 +55,22 @@ LOSSES: dict[str, Loss] = {
         lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
         lambda _, fake: -fake.mean(),
     ),
-    "ra-hinge": Loss(_relativistic_hinge, _relativistic_generator, needs_real=True),
-    "ra-hinge-half": Loss(
-        lambda real, fake: _relativistic_hinge(real, fake) / 2,
-        lambda real, fake: _relativistic_generator(real, fake) / 2,
+    "ra-hinge": Loss(
+        _relativistic_hinge,
+        lambda real, fake: _relativistic_hinge(fake, real),
         needs_real=True,
     ),
-    "relativistic-pairing": Loss(_paired, _paired_generator, needs_real=True),
+    "ra-hinge-half": Loss(
+        lambda real, fake: _relativistic_hinge(real, fake) / 2,
+        lambda real, fake: _relativistic_hinge(fake, real) / 2,
+        needs_real=True,
+    ),
+    "relativistic-pairing": Loss(
+        _paired,
+        lambda real, fake: _paired(fake, real),
+        needs_real=True,
+        needs_r2=True,  # as R3GAN, which cannot do without
+    ),
 }
 
 
@@ -97,7 +98,7 @@ def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor
     """Squared gradient norms of the logits with respect to each scale's images, `[scales, N]`, differentiable.
 
     Always in float32, since a bf16 gradient's square is too coarse; and eager, since compiled code has no double
-    backward, unless `fast.compile_penalty` has made a function of it.
+    backward, unless `accelerate.compile_penalty` has made a function of it.
     """
     compiled = getattr(discriminator, "compiled_gradients", None)
     if compiled:

@@ -1,13 +1,17 @@
+import json
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from sapggan_lib import cli
-from sapggan_lib.base.config import PreprocessConfig
+from sapggan_lib.base.config import PreprocessConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.cli import options
+from sapggan_lib.store.store import write_store
+from sapggan_lib.training import TrainConfig
 
 
 def run(capsys, *arguments):
@@ -102,3 +106,23 @@ def test_a_configuration_file_is_read_and_flags_go_over_it(tmp_path):
     path.write_text("- a list")
     with pytest.raises(SapgganError, match="expected `key: value` lines"):
         options.read_yaml(path)
+
+
+def test_a_dry_run_says_what_would_be_done_or_why_not_and_writes_nothing(capsys, tmp_path):
+    write_store(tmp_path / "store", np.zeros((12, 16, 16), np.uint8))
+    before = sorted(tmp_path.rglob("*"))
+    arguments = ["train", "--data", tmp_path / "store", "--out", tmp_path / "run", "--dry-run", "--kimg", "0.012"]
+    arguments += ["--set", "model.widths=[8,8,8]", "--set", "model.latent=8"]
+    status, out, _ = run(capsys, *arguments, "--set", "batch=4", "--curve", 8)
+    end = out.index("\n}\n") + 3
+    resolved = from_mapping(TrainConfig, json.loads(out[:end]), "what was printed")
+    assert status == 0 and (resolved.loss, resolved.batch, len(resolved.snapshot_kimg)) == ("ra-hinge", 4, 10)
+    assert None not in (resolved.lr, resolved.precision, resolved.compile, resolved.cuda_graphs)
+    assert [line.split()[0] for line in out[end:].splitlines()] == [
+        "generator", "discriminator", "memory", "work", "fast"
+    ]
+    status, out, error = run(capsys, *arguments, "--set", "batch=6")
+    assert status == 1 and '"batch": 6' in out and "batch 6 is not a multiple of 4" in error
+    assert run(capsys, *arguments, "--resume")[0] == 1
+    assert run(capsys, *arguments[:3], "--out", tmp_path / "store" / "images.npy" / "run", *arguments[5:])[0] == 1
+    assert sorted(tmp_path.rglob("*")) == before

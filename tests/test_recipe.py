@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import recipe
 from sapggan_lib.base.config import to_mapping
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.training.config import resolve
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.tensors import processes
+from sapggan_lib.models import ModelConfig
+from sapggan_lib.tensors import processes, rank_and_world
+from sapggan_lib.training import TrainConfig
 from sapggan_lib.training.batches import Batches
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import train
 from sapggan_lib.training.preflight import check
 from tests.training.test_loop import MODEL, images
@@ -33,14 +34,23 @@ def train_all(folder: Path) -> None:
         train(images(), folder / name, TrainConfig(model, kimg=0.032, batch=8, device="cpu", lr=1e-3, **options))
 
 
-def test_two_processes_equal_one(tmp_path):
+def train_until_the_second_stops(folder: Path) -> None:
+    """The second process wants to stop at once; they ask each other at every 16th step."""
+    rank = rank_and_world()[0]
+    config = TrainConfig(MODEL, kimg=1.0, batch=8, device="cpu")
+    result = train(images(), folder / "stopped", config, abort_fn=lambda: rank == 1)
+    (folder / f"steps-{rank}").write_text(str(result.steps))
+
+
+def test_two_processes_equal_one_and_stop_at_the_same_step(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import pathlib, sys, torch\n"
         "from sapggan_lib.tensors import processes\n"
-        "from tests.test_tensors import train_all\n"
+        "from tests.test_tensors import train_all, train_until_the_second_stops\n"
         "with processes(torch.device('cpu')):\n"
         "    train_all(pathlib.Path(sys.argv[1]))\n"
+        "    train_until_the_second_stops(pathlib.Path(sys.argv[1]))\n"
         "threads = [path.read_text() for path in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
         "assert not any('gloo' in name for name in threads), threads\n"  # such a thread aborts one exit in many
     )
@@ -50,6 +60,7 @@ def test_two_processes_equal_one(tmp_path):
         [*launch, str(script), str(tmp_path / "two")], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+    assert [(tmp_path / "two" / f"steps-{rank}").read_text() for rank in (0, 1)] == ["16", "16"]
     train_all(tmp_path / "one")
     for name in RUNS:
         one, two = (torch.load(tmp_path / n / name / "checkpoint.pt", weights_only=True) for n in ("one", "two"))

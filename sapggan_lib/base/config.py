@@ -30,51 +30,6 @@ class PreprocessConfig:
     seed: int = 0                                         # of the random crop, with each image's own pixels
 
 
-@dataclass(frozen=True)
-class ModelConfig:
-    """What `models.build_generator` and `models.build_discriminator` need."""
-
-    name: Literal["sapggan", "pggan", "stylegan", "dcgan"] = "sapggan"
-    resolution: int = 512                                 # power of two, 16 to 1024
-    channels: Literal[1, 3] = 1
-    latent: int = 512
-    widths: tuple[int, ...] | None = None                 # feature maps at 4x4, 8x8, ...; None: the reference plan
-    attention: Literal["se", "sagan", "none"] = "se"      # sapggan only, as are the next two
-    se_ratio: int = 16                                    # maps / hidden units of squeeze-and-excitation
-    se_place: Literal["between", "end"] = "between"       # a block's two convolutions, or after them
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A training run. None stands for the model's default: see `sapggan_lib.training.defaults`."""
-
-    model: ModelConfig = ModelConfig()
-    loss: Literal[
-        "minmax", "minmax-saturating", "wgan-gp", "hinge", "ra-hinge", "ra-hinge-half", "relativistic-pairing"
-    ] | None = None
-    kimg: float = 6000.0                                  # training length, thousands of real images shown
-    batch: int = 16                                       # over all processes
-    stddev_group: int | None = None                       # images of a minibatch stddev; at most the batch
-    seed: int = 0
-    lr: float | None = None                               # Adam, both networks
-    betas: tuple[float, ...] | None = None                # Adam
-    ema_half_life: float = 10.0                           # kimg after which a weight counts half in the average
-    ema_rampup: float = 0.05                              # the half-life is at most this share of the images seen
-    r1_gamma: float | None = None                         # weight of R1 at real images; 0: none
-    r2_gamma: float | None = None                         # the same at generated images
-    r1_every: int | None = None                           # steps between R1 penalties, each weighted by this
-    grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
-    augment: tuple[Literal["translation", "brightness", "cutout", "crop"], ...] = ()  # what D sees of real and fake
-    log_kimg: float | None = None                         # between lines of log.jsonl; None: kimg / 200
-    sample_kimg: float | None = None                      # between sample sheets; None: kimg / 20
-    checkpoint_kimg: float | None = None                  # None: kimg / 20
-    snapshot_kimg: tuple[float, ...] = ()                 # when `on_snapshot` is called, beside the end
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["float32", "bfloat16"] | None = None  # of forward passes; None: the quicker one, as timed
-    compile: bool | None = None                           # None: on CUDA, and on a CPU for minutes of training
-    cuda_graphs: bool | None = None                       # None: on CUDA up to 128 pixels, where launches dominate
-
-
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
     """Build the dataclass `cls` from `mapping`, refusing unknown keys and wrong types.
 
@@ -88,7 +43,10 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
         if key not in hints:
             raise SapgganError(f'{where}: unknown key "{key}"; {near_match(str(key), hints)}')
     values = {key: _convert(value, hints[key], f'{where}: "{key}"') for key, value in mapping.items()}
-    return cls(**values)
+    try:
+        return cls(**values)
+    except SapgganError as error:  # the dataclass itself refuses a value
+        raise SapgganError(f"{where}: {error}") from None
 
 
 def to_mapping(config: Any) -> dict[str, Any]:

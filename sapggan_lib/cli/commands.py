@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from sapggan_lib import __version__
-from sapggan_lib.base.config import ModelConfig, PreprocessConfig, TrainConfig, from_mapping
+from sapggan_lib.base.config import PreprocessConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, field, parse_settings, read_yaml
+from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, parse_settings, read_yaml
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -81,22 +81,26 @@ def which(store: Path, index: str) -> None:
 @sapggan.command()
 @click.option("--data", type=PATH, required=True, metavar="STORE")
 @click.option("--out", type=PATH, required=True, metavar="DIR")
-@field(ModelConfig, "name", "The network.", option="--model", default=False)
-@field(TrainConfig, "loss", "The model's own without it.", default=False)
+@click.option("--model", type=Registered("models", "MODELS"), metavar="NAME", help="sapggan, pggan, stylegan or dcgan.")
+@click.option("--loss", type=Registered("losses", "LOSSES"), metavar="NAME",
+              help="ra-hinge, for instance.  [default: the model's]")
 @click.option("--resolution", type=POSITIVE, help="Of the images.  [default: the store's]")
-@field(TrainConfig, "kimg", "Length in thousands of real images shown.", default=False)
+@click.option("--kimg", type=float, help="Length in thousands of real images shown.")
 @click.option("--config", type=PATH, metavar="FILE", help="YAML with any field of TrainConfig.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A field: model.widths=[64,64].")
 @click.option("--curve", type=POSITIVE, metavar="N", help="Score N samples at ten points of the training.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in DIR.")
+@click.option("--dry-run", is_flag=True, help="Say what it would do, or why not; write nothing.")
 def train(data: Path, out: Path, model: str | None, loss: str | None, resolution: int | None, kimg: float | None,
-          config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool) -> None:  # fmt: skip
+          config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool,
+          dry_run: bool) -> None:  # fmt: skip
     """Train a model on a store.
 
     Options go over --set, which goes over the file.
     """
     from sapggan_lib.store import open_store
-    from sapggan_lib.training import train
+    from sapggan_lib.training import TrainConfig, train
+    from sapggan_lib.training import dry_run as print_plan
 
     store = open_store(data)
     mapping = read_yaml(config) if config else {}
@@ -107,6 +111,11 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         target = network if key.startswith("model.") else mapping
         target[key.removeprefix("model.")] = value
     training = from_mapping(TrainConfig, {"model": network} | mapping, str(config or "train"))
+    if curve:
+        points = tuple(training.kimg * tenth / 10 for tenth in range(1, 11))
+        training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
+    if dry_run:
+        return print_plan(store.images, out, training, resume=resume, data_hash=store.hash)
     scores = None
     if curve:
         from sapggan_lib import evaluation
@@ -114,8 +123,6 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(data), extractor)
         scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
-        points = tuple(training.kimg * tenth / 10 for tenth in range(1, 11))
-        training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
     train(store.images, out, training, resume=resume, on_snapshot=scores, data_hash=store.hash)
 
 

@@ -1,6 +1,7 @@
 """Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files."""
 
 import dataclasses
+import importlib
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,21 @@ class OneOf(click.Choice):
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
         return f"{value!r} is none of the choices; {near_match(str(value), map(str, self.choices))}"
+
+
+class Registered(click.ParamType):
+    """A name in a room's registry, which is opened only for a name that is given: `--help` is quick without torch."""
+
+    name = "name"
+
+    def __init__(self, room: str, registry: str):
+        self.room, self.registry = room, registry
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        known = getattr(importlib.import_module(f"sapggan_lib.{self.room}"), self.registry)
+        if value not in known:
+            self.fail(f"{value!r} is none of the choices; {near_match(value, known)}", param, ctx)
+        return value
 
 
 def field(config: type, name: str, text: str, option: str = "", default: bool = True) -> Callable[[Any], Any]:

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.doctor.installation import Check
 from sapggan_lib.doctor.trial import BATCH, Trial, carry, difference, flat
 from sapggan_lib.losses import gradient_penalty, wgan_penalty
+from sapggan_lib.models import ModelConfig
 from sapggan_lib.training import (
     Batches,
+    TrainConfig,
     choose_device,
     choose_fast_paths,
     compile_blocks,
@@ -101,7 +102,7 @@ def penalties(device: torch.device, backend: str) -> Check:
     """
     trial = Trial(device, SAPGGAN)
     state = trial.state
-    real = state.discriminator.real_views(trial.real(0))  # type: ignore[operator]
+    real = state.discriminator.real_views(trial.real(0))
     fake = [image.detach() for image in state.generator(trial.latents)]
     stage = Trial(device, STYLEGAN).state.discriminator
     stage.set_stage(0, 1.0)  # type: ignore[operator]

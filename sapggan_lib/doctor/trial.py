@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
+from sapggan_lib.models import ModelConfig
 from sapggan_lib.training import (
     FastStep,
     Step,
+    TrainConfig,
     build,
     eager_blocks,
     read_checkpoint,

@@ -2,8 +2,6 @@
 
 import time
 
-from torch import nn
-
 from sapggan_lib import models
 from sapggan_lib.evaluation.features import Extractor, Features, check_protocol, extract_features
 from sapggan_lib.evaluation.frechet import frechet_distance
@@ -21,7 +19,7 @@ class FrechetCallback:
         check_protocol(real, Features(real.array[:0], extractor.provenance))
         self.real, self.extractor, self.n, self.seed = real, extractor, n, seed
 
-    def __call__(self, kimg: float, generator: nn.Module) -> dict[str, float]:
+    def __call__(self, kimg: float, generator: models.Generator) -> dict[str, float]:
         """Numbers for the log: `fd` or `fid`, `kid`, `kid_error`, `score_images` (n) and `score_seconds` it took."""
         start = time.perf_counter()
         images = models.generate(generator, self.n, seed=self.seed)

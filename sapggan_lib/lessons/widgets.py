@@ -15,13 +15,12 @@ import ipywidgets
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import nn
 
 from sapggan_lib import figures
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.progress import HEADLESS_VARIABLE
 from sapggan_lib.lessons import architecture, preprocessing, samples
-from sapggan_lib.models import latents
+from sapggan_lib.models import Generator, latents
 
 ROW = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
 
@@ -88,16 +87,16 @@ def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> ipywi
     )
 
 
-def draw_scale(ax: Axes, generator: nn.Module, seed: int = 0, resolution: int = 16) -> Axes:
+def draw_scale(ax: Axes, generator: Generator, seed: int = 0, resolution: int = 16) -> Axes:
     """One scale of a SAPGGAN with SE: its image, and its feature maps before and after their gates."""
-    z = latents(1, generator.latent, seed)  # type: ignore[arg-type]
+    z = latents(1, generator.latent, seed)
     before, after = (maps[0].numpy() for maps in architecture.excited_maps(generator, z)[resolution])
     scales = {image.shape[0]: image for image in samples.sample_pyramid(generator, seed)}
     titles = [f"image {resolution}x{resolution}", "largest image"]
     return figures.plot_gated_maps(ax, before, after, [scales[resolution], scales[max(scales)]], titles)
 
 
-def explore_scales(generator: nn.Module) -> ipywidgets.VBox | None:
+def explore_scales(generator: Generator) -> ipywidgets.VBox | None:
     """`draw_scale` with a slider over the generator's scales and a seed."""
     draw = functools.partial(draw_scale, generator=generator)
     return explore(draw, (11, 3.6), resolution=_scales(generator, place=1), seed=_seed(0))
@@ -105,7 +104,7 @@ def explore_scales(generator: nn.Module) -> ipywidgets.VBox | None:
 
 def draw_walk(
     ax: Axes,
-    generator: nn.Module,
+    generator: Generator,
     first: int = 0,         # seed at position 0
     second: int = 1,        # seed at position 1
     position: float = 0.5,
@@ -117,7 +116,7 @@ def draw_walk(
     return figures.plot_images(ax, scales[resolution or max(scales)], columns=3, labels=labels, side=256)
 
 
-def explore_walk(generator: nn.Module) -> ipywidgets.VBox | None:
+def explore_walk(generator: Generator) -> ipywidgets.VBox | None:
     """`draw_walk` with controls for both seeds, the position and the scale."""
     return explore(
         functools.partial(draw_walk, generator=generator),
@@ -183,7 +182,7 @@ def _seed(value: int, description: str = "seed") -> ipywidgets.BoundedIntText:
     return ipywidgets.BoundedIntText(value=value, min=0, max=9999, description=description, layout=layout)
 
 
-def _scales(generator: nn.Module, place: int) -> ipywidgets.SelectionSlider:
+def _scales(generator: Generator, place: int) -> ipywidgets.SelectionSlider:
     """A slider over the sides of the generator's images, which starts at the one in `place`."""
     sides = [image.shape[0] for image in samples.sample_pyramid(generator)]
     options = [(f"{side}x{side}", side) for side in sides]

@@ -6,7 +6,9 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from sapggan_lib.models import network
 from sapggan_lib.models.layers import leaky
+from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.tensors import global_mean, rank_and_world
 
 
@@ -16,6 +18,10 @@ class BatchNorm(nn.BatchNorm2d):
     With a `momentum` of None, as in `Generator.with_own_statistics`, a process is alone.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.momentum is None or rank_and_world()[1] == 1:
             return super().forward(x)
@@ -24,29 +30,23 @@ class BatchNorm(nn.BatchNorm2d):
         variance = global_mean((x - mean).square(), (0, 2, 3))[:, None, None]
         with torch.no_grad():
             count = x.numel() // x.shape[1] * rank_and_world()[1]
-            self.running_mean.lerp_(mean.flatten(), self.momentum)          # type: ignore[union-attr]
+            self.running_mean.lerp_(mean.flatten(), self.momentum)
             unbiased = variance.flatten() * count / (count - 1)
-            self.running_var.lerp_(unbiased, self.momentum)                 # type: ignore[union-attr]
-            self.num_batches_tracked.add_(1)                                # type: ignore[union-attr]
+            self.running_var.lerp_(unbiased, self.momentum)
+            self.num_batches_tracked.add_(1)
         return (x - mean) * torch.rsqrt(variance + self.eps) * self.weight[:, None, None] + self.bias[:, None, None]
 
 
-class Generator(nn.Module):
+class Generator(network.Generator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, R, R]` in [-1, 1]."""
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        latent: int = 512,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ..., R/2; the last number, for R, is not used
-    ):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        self.latent, self.resolution = latent, resolution
-        self.blocks = nn.ModuleList([up(latent, widths[0], stride=1, padding=0)])
-        for below, width in itertools.pairwise(widths[:-1]):
+        *widths, _ = config.feature_maps                                    # the last one, for R, is not used
+        self.blocks = nn.ModuleList([up(config.latent, widths[0], stride=1, padding=0)])
+        for below, width in itertools.pairwise(widths):
             self.blocks.append(up(below, width))
-        self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-2], channels, 4, 2, 1), nn.Tanh())
+        self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1), nn.Tanh())
         self.apply(initialize)
 
     def forward(self, z: Tensor) -> list[Tensor]:
@@ -56,21 +56,21 @@ class Generator(nn.Module):
         return [self.to_image(x).float()]
 
     @torch.no_grad()
-    def with_own_statistics(self, batches: int = 16, batch: int = 32) -> nn.Module:
+    def with_own_statistics(self, batches: int = 16, batch: int = 32) -> network.Generator:
         """A copy to make images with, its batch norm statistics those of its weights: averaged weights have none.
 
         They are means over `batches` of latents that are always the same, as `torch.optim.swa_utils.update_bn` makes
         them for averaged weights (Izmailov 2018, section 3.2). The global random state stays untouched.
         """
-        network = copy.deepcopy(self).train()
-        for module in network.modules():
+        copied = copy.deepcopy(self).train()
+        for module in copied.modules():
             if isinstance(module, BatchNorm):
                 module.reset_running_stats()
                 module.momentum = None  # the mean of all batches
         random = torch.Generator().manual_seed(0)
         for _ in range(batches):
-            network(torch.randn(batch, self.latent, generator=random).to(next(self.parameters())))
-        return network.eval()
+            copied(torch.randn(batch, self.latent, generator=random).to(next(self.parameters())))
+        return copied.eval()
 
 
 def up(in_width: int, width: int, stride: int = 2, padding: int = 1) -> nn.Module:
@@ -90,24 +90,18 @@ class Down(nn.Module):
         return leaky(self.norm(self.conv(x)))
 
 
-class Discriminator(nn.Module):
+class Discriminator(network.Discriminator):
     """A list of one, `[N, C, R, R]`, to logits `[N]`. Real and fake must come in batches of their own."""
 
     mixed_batches = False  # batch norm would let each see the other's statistics
-    group = 1
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ..., R/2; the last number, for R, is not used
-    ):
+    def __init__(self, config: ModelConfig, group: int):
         super().__init__()
-        self.resolution = resolution
+        *widths, _ = config.feature_maps                                    # the last one, for R, is not used
         self.blocks = nn.ModuleList([nn.Conv2d(widths[0], 1, 4)])
-        for below, width in itertools.pairwise(widths[:-1]):
+        for below, width in itertools.pairwise(widths):
             self.blocks.append(Down(width, below, norm=True))
-        self.blocks.append(Down(channels, widths[-2], norm=False))
+        self.blocks.append(Down(config.channels, widths[-1], norm=False))
         self.apply(initialize)
 
     def forward(self, images: list[Tensor]) -> Tensor:
@@ -116,10 +110,6 @@ class Discriminator(nn.Module):
             x = block(x)
         return x.float().flatten()
 
-    def real_views(self, images: Tensor) -> list[Tensor]:
-        """Real images `[N, C, R, R]` as this discriminator is to see them."""
-        return [images]
-
 
 def initialize(module: nn.Module) -> None:
     """The paper's N(0, 0.02), and N(1, 0.02) for batch norm."""
@@ -127,3 +117,11 @@ def initialize(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
+
+
+MODELS["dcgan"] = Model(
+    Generator,
+    Discriminator,
+    {"loss": "minmax", "lr": 2e-4, "betas": (0.5, 0.999), "stddev_group": 1},
+    width_base=lambda resolution: 32 * resolution,
+)

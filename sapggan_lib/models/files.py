@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from safetensors.torch import load_file, save
+from torch import Tensor
 from torch.func import functional_call
 
-from sapggan_lib.base.config import ModelConfig, from_mapping, to_mapping
+from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.files import write_json
+from sapggan_lib.base.files import atomic_path, write_json
 from sapggan_lib.models.build import build_generator
-from sapggan_lib.models.weights import read_weights, write_weights
+from sapggan_lib.models.network import Generator, ModelConfig
 
 WEIGHTS = "generator.safetensors"  # inside a run folder
 
@@ -27,42 +28,44 @@ def latents(n: int, width: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def generate(generator: nn.Module, n: int, seed: int = 0, batch: int = 16, truncation: float = 1.0) -> np.ndarray:
+def generate(generator: Generator, n: int, seed: int = 0, batch: int = 16, truncation: float = 1.0) -> np.ndarray:
     """Images as uint8 `[n, R, R]`, or `[n, R, R, 3]` from a colour generator, at the full resolution R.
 
     The same for a seed whatever `n` and `batch`; the global random state stays untouched. StyleGAN's images get
     noise of their own (`randomize_noise` in the authors' metrics). `truncation` below 1 trades variety for typical
     images in StyleGAN (a pull towards the mean style); the other models refuse it.
     """
-    parameter = next(generator.parameters())
-    z = latents(n, generator.latent, seed)  # type: ignore[arg-type]
+    device = next(generator.parameters()).device
     random = torch.Generator().manual_seed(seed ^ 2**31)  # another stream than the latents'
-    noise: dict[str, Tensor] = {}
     images = []
     training = generator.training
     generator.eval()
-    for chunk in z.split(batch):
-        if hasattr(generator, "draw_noise"):
-            noise = generator.draw_noise(len(chunk), random)  # type: ignore[operator]
-        images.append(to_uint8(sample(generator, chunk.to(parameter.device), truncation, noise)))
+    for z in latents(n, generator.latent, seed).split(batch):
+        noise = generator.draw_noise(len(z), random)
+        images.append(to_uint8(sample(generator, z.to(device), truncation, noise)))
     generator.train(training)
-    resolution: int = generator.resolution  # type: ignore[assignment]
-    stacked = np.concatenate(images) if images else np.empty((0, resolution, resolution, 1), np.uint8)
+    stacked = np.concatenate(images)
     return stacked[..., 0] if stacked.shape[-1] == 1 else stacked
 
 
 def sample(
-    generator: nn.Module, z: Tensor, truncation: float = 1.0, noise: Mapping[str, Tensor] | None = None
+    generator: Generator, z: Tensor, truncation: float = 1.0, noise: Mapping[str, Tensor] | None = None
 ) -> Tensor:
     """The largest image for each z, `[N, C, R, R]`; a growing generator's is enlarged to R by nearest neighbour.
 
     `noise` stands in for the generator's buffers of these names. Without it StyleGAN has one noise for all images.
     """
-    if truncation != 1 and generator.config["name"] != "stylegan":  # type: ignore[index]
+    if truncation != 1 and not generator.truncates:
         raise SapgganError("truncation is for stylegan alone; leave it at 1")
     options = {} if truncation == 1 else {"truncation": truncation}
     image = functional_call(generator, dict(noise or {}), (z,), options)[-1]
-    return F.interpolate(image, size=(generator.resolution,) * 2)  # type: ignore[arg-type]
+    return F.interpolate(image, size=(generator.resolution,) * 2)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 `[N, H, W]` or `[N, H, W, C]` as `[N, C, H, W]` in [-1, 1]."""
+    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    return images.float().div(127.5).sub(1)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
@@ -71,14 +74,16 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return levels.permute(0, 2, 3, 1).cpu().numpy()
 
 
-def save_generator(path: Path | str, generator: nn.Module, metadata: dict[str, Any]) -> None:
+def save_generator(path: Path | str, generator: Generator, metadata: dict[str, Any]) -> None:
     """Write weights to `path` (.safetensors) and `{"model": arguments of build_generator} | metadata` beside it."""
     path = Path(path)
-    write_weights(path, generator.state_dict())
+    weights = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save(weights))  # `save_file` would hide a full disk behind an error of its own
     write_json(path.with_suffix(".json"), {"model": generator.config} | metadata)
 
 
-def load_generator(path: Path | str) -> nn.Module:
+def load_generator(path: Path | str) -> Generator:
     """The generator in eval mode on the CPU, float32, from its .safetensors file or a run's folder.
 
     Raises `SapgganError` when a file is missing, damaged, or the two do not belong together.
@@ -91,7 +96,7 @@ def load_generator(path: Path | str) -> nn.Module:
             raise SapgganError(f"{file}: not found; a generator is a .safetensors file with its .json beside it")
     try:
         model = to_mapping(from_mapping(ModelConfig, json.loads(description.read_text("utf-8"))["model"], "model"))
-        weights = read_weights(path)
+        weights = load_file(path)
         with torch.device("meta"):                       # without memory, which the description may ask too much of
             blueprint = build_generator(**model)
         needed = sum(tensor.numel() for tensor in (*blueprint.parameters(), *blueprint.buffers()))
@@ -100,7 +105,7 @@ def load_generator(path: Path | str) -> nn.Module:
             raise ValueError(f"{description.name} describes {needed:,} numbers and {path.name} holds {found:,}")
         generator = build_generator(**model)
         generator.load_state_dict(weights)
-    except Exception as error:                           # json and torch raise nearly every type on hostile files
+    except Exception as error:                           # json, safetensors and torch raise nearly every type
         line = (str(error) or type(error).__name__).splitlines()[0]
         raise SapgganError(f"{path}: not a generator of this package ({line}); take it from a finished run") from error
     return generator.eval()

@@ -4,14 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sapggan_lib.models.network import Generator, Network
 
-class Growing(nn.Module):
+
+class Growing(Network):
     """A network that works at one of its scales, its `level` (0: 4x4), blended with the one below while `alpha` < 1.
 
     New networks are fully grown. The stage is part of the state dict.
     """
 
-    start = 0  # the level that training begins with
+    start = 0       # the level that training begins with
+    fading = False  # whether `alpha` is below 1
+    alpha: Tensor
 
     def __init__(self, levels: int):
         super().__init__()
@@ -19,13 +23,20 @@ class Growing(nn.Module):
         self.level = levels - 1
         self.register_buffer("alpha", torch.ones(()), persistent=False)  # on the device: no recompiling as it moves
 
+    @property
+    def stage(self) -> tuple[int, bool]:
+        """What decides which layers run: the level, and whether it fades in."""
+        return self.level, self.fading
+
+    @property
+    def grown(self) -> bool:
+        """Whether the last level is reached and has faded in."""
+        return self.stage == (self.levels - 1, False)
+
     def set_stage(self, level: int, alpha: float) -> None:
         alpha = torch.tensor(alpha).item()  # as the saved state holds it, so that `fading` survives a resume
         self.level, self.fading = level, alpha < 1
         self.alpha.fill_(alpha)
-
-    fading = False
-    alpha: Tensor
 
     def get_extra_state(self) -> Tensor:
         return torch.tensor([self.level, float(self.alpha)])
@@ -39,10 +50,18 @@ class Growing(nn.Module):
     def blend(self, old: Tensor, new: Tensor) -> Tensor:
         return torch.lerp(old.float(), new.float(), self.alpha).to(new.dtype)
 
-    def real_views(self, images: Tensor) -> list[Tensor]:
-        """Real images `[N, C, R, R]` as this discriminator is to see them: at its level, faded as the fakes are."""
-        image = F.avg_pool2d(images, 2 ** (self.levels - 1 - self.level))
-        return [self.blend(double(F.avg_pool2d(image, 2)), image) if self.fading else image]
+
+class GrowingGenerator(Growing, Generator):
+    """A growing network with a layer `to_image` at each level."""
+
+    to_image: nn.ModuleList
+
+    def to_images(self, below: Tensor, x: Tensor) -> list[Tensor]:
+        """The image `[N, C, r, r]` of the present level's maps `x`, blended with that of the maps `below`."""
+        image = self.to_image[self.level](x)
+        if self.fading:
+            image = self.blend(double(self.to_image[self.level - 1](below)), image)
+        return [image.float()]
 
 
 def stage_at(images: int, per_phase: float, levels: int, start: int = 0) -> tuple[int, float]:

@@ -227,12 +227,3 @@ class Head(nn.Module):
         x = leaky(self.dense(x.flatten(1)))
         with full_precision(x.device):
             return self.logit(x.float()).flatten()
-
-
-def build_attention(kind: str, channels: int, resolution: int, top: int, ratio: int = 16) -> nn.Module:
-    """The attention of one resolution: SE everywhere, SAGAN's at 32x32 (or the `top` below) alone, or nothing."""
-    if kind == "se":
-        return SqueezeExcite(channels, ratio)
-    if kind == "sagan" and resolution == min(32, top):  # its cost grows with the fourth power of the side
-        return SelfAttention(channels)
-    return nn.Identity()

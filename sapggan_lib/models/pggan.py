@@ -5,38 +5,31 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sapggan_lib.models.growing import Growing, double
+from sapggan_lib.models import network
+from sapggan_lib.models.growing import Growing, GrowingGenerator, double
 from sapggan_lib.models.layers import Conv, FromImage, Head, ToImage, leaky
+from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.models.sapggan import GeneratorBlock, GeneratorStart
 
 
-class Generator(Growing):
+class Generator(GrowingGenerator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level."""
 
     fresh_latents = True  # G_wgan_acgan and D_wgangp_acgan in the authors' loss.py each draw their own
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        latent: int = 512,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ...
-    ):
+    def __init__(self, config: ModelConfig):
+        widths = config.feature_maps
         super().__init__(len(widths))
-        self.latent, self.resolution = latent, resolution
-        self.blocks = nn.ModuleList([GeneratorStart(latent, widths[0], nn.Identity(), "end")])
+        self.blocks = nn.ModuleList([GeneratorStart(config.latent, widths[0], nn.Identity(), "end")])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(GeneratorBlock(below, width, nn.Identity(), "end"))
-        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
     def forward(self, z: Tensor) -> list[Tensor]:
         x = below = z
         for block in self.blocks[: self.level + 1]:
             below, x = x, block(x)                                  # [N, width, r, r]
-        image = self.to_image[self.level](x)                        # [N, C, r, r]
-        if self.fading:
-            image = self.blend(double(self.to_image[self.level - 1](below)), image)
-        return [image.float()]
+        return self.to_images(below, x)
 
 
 class DiscriminatorBlock(nn.Module):
@@ -51,24 +44,24 @@ class DiscriminatorBlock(nn.Module):
         return leaky(self.conv2(leaky(self.conv1(x))))
 
 
-class Discriminator(Growing):
+class Discriminator(Growing, network.Discriminator):
     """A list of one, `[N, C, r, r]` at the present level, to logits `[N]`."""
 
     block = DiscriminatorBlock
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ...
-        group: int = 4,                 # of the minibatch standard deviation
-    ):
+    def __init__(self, config: ModelConfig, group: int):
+        widths = config.feature_maps
         super().__init__(len(widths))
-        self.resolution, self.group = resolution, group
-        self.from_image = nn.ModuleList(FromImage(channels, width) for width in widths)
+        self.group = group
+        self.from_image = nn.ModuleList(FromImage(config.channels, width) for width in widths)
         self.blocks = nn.ModuleList([Head(widths[0], group)])
         for below, width in itertools.pairwise(widths):
             self.blocks.append(self.block(width, below))
+
+    def real_views(self, images: Tensor) -> list[Tensor]:
+        """Real images `[N, C, R, R]` as this discriminator is to see them: at its level, faded as the fakes are."""
+        image = F.avg_pool2d(images, 2 ** (self.levels - 1 - self.level))
+        return [self.blend(double(F.avg_pool2d(image, 2)), image) if self.fading else image]
 
     def forward(self, images: list[Tensor]) -> Tensor:
         (image,) = images
@@ -78,3 +71,6 @@ class Discriminator(Growing):
             if self.fading and i == self.level:
                 x = self.blend(leaky(self.from_image[i - 1](F.avg_pool2d(image, 2))), x)
         return x
+
+
+MODELS["pggan"] = Model(Generator, Discriminator, {"loss": "wgan-gp", "stddev_group": 16})

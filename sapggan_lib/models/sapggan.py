@@ -7,17 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sapggan_lib.models import network
 from sapggan_lib.models.layers import (
     Conv,
     FromImage,
     Head,
     Linear,
+    SelfAttention,
+    SqueezeExcite,
     StddevConv,
     ToImage,
-    build_attention,
     leaky,
     pixel_norm,
 )
+from sapggan_lib.models.network import MODELS, Model, ModelConfig
 
 
 class GeneratorBlock(nn.Module):
@@ -55,35 +58,25 @@ class GeneratorStart(nn.Module):
         return finish_block(self, leaky(x))
 
 
-def finish_block(block: nn.Module, x: Tensor) -> Tensor:
+def finish_block(block: GeneratorBlock | GeneratorStart, x: Tensor) -> Tensor:
     """What both generator blocks do after their first layer: attention in its place, norm, convolution, norm."""
     if block.place == "between":
-        x = block.attention(x)  # type: ignore[operator]
-    x = pixel_norm(leaky(block.conv2(pixel_norm(x))))  # type: ignore[operator]
-    return block.attention(x) if block.place == "end" else x  # type: ignore[operator]
+        x = block.attention(x)
+    x = pixel_norm(leaky(block.conv2(pixel_norm(x))))
+    return block.attention(x) if block.place == "end" else x
 
 
-class Generator(nn.Module):
+class Generator(network.Generator):
     """Latent vectors to images at all scales: `[N, latent]` to `[[N, C, 4, 4], ..., [N, C, R, R]]`, near [-1, 1]."""
 
-    def __init__(
-        self,
-        resolution: int = 512,           # R, power of two
-        channels: int = 1,               # C
-        latent: int = 512,
-        widths: tuple[int, ...] = (),    # feature maps at 4x4, 8x8, ..., RxR
-        attention: str = "se",           # se, sagan, none
-        se_ratio: int = 16,
-        se_place: str = "between",       # a block's two convolutions, or its "end"
-    ):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        sides = [4 * 2**i for i in range(len(widths))]
-        gates = [build_attention(attention, w, r, resolution, se_ratio) for w, r in zip(widths, sides, strict=True)]
-        self.latent, self.resolution = latent, resolution
-        self.blocks = nn.ModuleList([GeneratorStart(latent, widths[0], gates[0], se_place)])
+        widths, place = config.feature_maps, config.se_place
+        gates = [build_attention(config, i, width) for i, width in enumerate(widths)]
+        self.blocks = nn.ModuleList([GeneratorStart(config.latent, widths[0], gates[0], place)])
         for i in range(1, len(widths)):
-            self.blocks.append(GeneratorBlock(widths[i - 1], widths[i], gates[i], se_place))
-        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
+            self.blocks.append(GeneratorBlock(widths[i - 1], widths[i], gates[i], place))
+        self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
     def forward(self, z: Tensor) -> list[Tensor]:
         x, images = z, []
@@ -147,28 +140,19 @@ class DiscriminatorEnd(nn.Module):
         return self.head(self.join(image, x))
 
 
-class Discriminator(nn.Module):
+class Discriminator(network.Discriminator):
     """Images at all scales, `[[N, C, 4, 4], ..., [N, C, R, R]]`, to logits `[N]`. N: a multiple of the group of 4."""
 
-    def __init__(
-        self,
-        resolution: int = 512,           # R, power of two
-        channels: int = 1,               # C
-        widths: tuple[int, ...] = (),    # feature maps at 4x4, 8x8, ..., RxR
-        attention: str = "se",           # se, sagan, none
-        se_ratio: int = 16,
-        se_place: str = "between",       # after a block's first convolution, or its "end"
-        group: int = 4,                  # of the minibatch standard deviation
-    ):
+    def __init__(self, config: ModelConfig, group: int):
         super().__init__()
-        self.resolution, self.group = resolution, group
-        gate = build_attention(attention, widths[0], 4, resolution, se_ratio)
+        self.group = group
+        widths, channels, place = config.feature_maps, config.channels, config.se_place
+        gate = build_attention(config, 0, widths[0])
         self.blocks = nn.ModuleList([DiscriminatorEnd(channels, widths[0], gate, group)])
         for i in range(1, len(widths)):
+            gate = build_attention(config, i, widths[i] if place == "between" else widths[i - 1])
             top = i == len(widths) - 1
-            gate_width = widths[i] if se_place == "between" else widths[i - 1]
-            gate = build_attention(attention, gate_width, 4 * 2**i, resolution, se_ratio)
-            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, se_place, top, group))
+            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, place, top, group))
 
     def forward(self, images: list[Tensor]) -> Tensor:
         x = None
@@ -182,9 +166,25 @@ class Discriminator(nn.Module):
         return pyramid(images, len(self.blocks))
 
 
+def build_attention(config: ModelConfig, scale: int, width: int) -> nn.Module:
+    """Attention for `width` maps at a scale (0: 4x4): SE at each, SAGAN's at 32x32 alone (16x16 if that is the top)."""
+    if config.attention == "se":
+        return SqueezeExcite(width, config.se_ratio)
+    if config.attention == "sagan" and 4 * 2**scale == min(32, config.resolution):  # cost: fourth power of the side
+        return SelfAttention(width)
+    return nn.Identity()
+
+
 def pyramid(images: Tensor, scales: int) -> list[Tensor]:
     """Images `[N, C, R, R]` at `scales` sizes, smallest first, by chained 2x2 means."""
     result = [images]
     for _ in range(scales - 1):
         result.append(F.avg_pool2d(result[-1], 2))
     return result[::-1]
+
+
+MODELS["sapggan"] = Model(
+    Generator,
+    Discriminator,
+    {"loss": "ra-hinge", "lr": 3e-3, "r1_gamma": 1.0},  # MSG-GAN's learning rate, Karnewar 2020
+)

@@ -5,8 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.models import pggan
-from sapggan_lib.models.growing import Growing, double
+from sapggan_lib.models.growing import GrowingGenerator
 from sapggan_lib.models.layers import Conv, Linear, ToImage, instance_norm, leaky, pixel_norm
+from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.tensors import global_mean, randn
 
 MAPPING_LAYERS = 8
@@ -68,7 +69,7 @@ class SynthesisBlock(nn.Module):
         return self.epilogue2(self.conv2(x), w[:, 1])
 
 
-class Generator(Growing):
+class Generator(GrowingGenerator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level.
 
     In training mode noise is random, batches mix styles, and the mean style is tracked; in eval mode images are a
@@ -78,24 +79,19 @@ class Generator(Growing):
 
     start = 1             # 8x8: lod_initial_resolution in the authors' training_loop.py
     fresh_latents = True  # the losses of both networks in the authors' loss.py each draw their own
+    truncates = True
 
-    def __init__(
-        self,
-        resolution: int = 512,
-        channels: int = 1,
-        latent: int = 512,              # also the width of the mapping network and of styles
-        widths: tuple[int, ...] = (),   # feature maps at 4x4, 8x8, ...
-    ):
+    def __init__(self, config: ModelConfig):
+        widths, gain = config.feature_maps, 2**0.5
+        latent = config.latent          # also the width of the mapping network and of styles
         super().__init__(len(widths))
-        self.latent, self.resolution = latent, resolution
-        gain = 2**0.5
         self.mapping = nn.ModuleList(Linear(latent, latent, gain, MAPPING_LR) for _ in range(MAPPING_LAYERS))
         self.register_buffer("mean_style", torch.zeros(latent))
         self.mean_style: Tensor
         self.blocks = nn.ModuleList([SynthesisStart(widths[0], latent)])
         for i in range(1, len(widths)):
             self.blocks.append(SynthesisBlock(widths[i - 1], widths[i], latent, 4 * 2**i))
-        self.to_image = nn.ModuleList(ToImage(width, channels) for width in widths)
+        self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
     def styles(self, z: Tensor) -> Tensor:
         """z `[N, latent]` to styles `[N, latent]`."""
@@ -132,10 +128,7 @@ class Generator(Growing):
         x = below = self.blocks[0](w[:, :2])
         for i in range(1, self.level + 1):
             below, x = x, self.blocks[i](x, w[:, 2 * i:2 * i + 2])          # [N, width, r, r]
-        image = self.to_image[self.level](x)                                # [N, C, r, r]
-        if self.fading:
-            image = self.blend(double(self.to_image[self.level - 1](below)), image)
-        return [image.float()]
+        return self.to_images(below, x)
 
 
 class DiscriminatorBlock(pggan.DiscriminatorBlock):
@@ -149,3 +142,11 @@ class Discriminator(pggan.Discriminator):
     """A list of one, `[N, C, r, r]` at the present level, to logits `[N]`."""
 
     block = DiscriminatorBlock
+
+
+MODELS["stylegan"] = Model(
+    Generator,
+    Discriminator,
+    {"loss": "minmax", "lr": 1e-3, "r1_gamma": 10.0, "r1_every": 1},
+    lr_factor={128: 1.5, 256: 2.0, 512: 3.0, 1024: 3.0},
+)

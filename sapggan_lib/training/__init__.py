@@ -11,8 +11,9 @@ from sapggan_lib.training.accelerate import (
 )
 from sapggan_lib.training.batches import Batches, shrink
 from sapggan_lib.training.checkpoint import CHECKPOINT, State, read_checkpoint, restore, same_run, save_checkpoint
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.training.config import TrainConfig, resolve
 from sapggan_lib.training.diagnostics import COLLAPSE, Log, collapse_report, curve, spread
-from sapggan_lib.training.log import TrainResult, read_log
-from sapggan_lib.training.loop import build, choose_device, train
+from sapggan_lib.training.interrupt import Interrupt
+from sapggan_lib.training.log import read_log
+from sapggan_lib.training.loop import TrainResult, build, choose_device, dry_run, train
 from sapggan_lib.training.step import Step

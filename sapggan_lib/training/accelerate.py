@@ -11,14 +11,14 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
-from sapggan_lib.base.config import TrainConfig
 from sapggan_lib.losses import gradient_penalty
-from sapggan_lib.tensors import average_, full_precision, randn, rank_and_world
-from sapggan_lib.training.preflight import blueprints
+from sapggan_lib.models import Discriminator, Network, build_networks
+from sapggan_lib.tensors import average_, full_precision, rank_and_world
+from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.step import Step
 
 SHORT = 1e13    # FLOP; a smaller run is over in a minute on two cores, whatever is chosen
@@ -63,10 +63,10 @@ def flops_per_image(config: TrainConfig) -> float:
     Penalties apart, and the fourth pass of generators with `fresh_latents`.
     """
     counts = []
-    generator, discriminator = blueprints(config.model)
+    with torch.device("meta"):
+        generator, discriminator = build_networks(config.model)
     z = torch.empty(4, config.model.latent, device="meta")
-    for network, make in ((generator, lambda: z), (discriminator, lambda: generator(z))):
-        inputs = make()
+    for network, inputs in ((generator, z), (discriminator, generator(z))):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             network(inputs)
         counts.append(counter.get_total_flops() / len(z))
@@ -88,30 +88,31 @@ def convolution_seconds(dtype: torch.dtype, device: torch.device) -> float:
     return float(average_(torch.tensor(min(times[1:]), device=device)))
 
 
-def compile_blocks(network: nn.Module, backend: str = "inductor") -> None:
+def compile_blocks(network: Network, backend: str = "inductor") -> None:
     """Compile each block of `network` in place, on its first use; names in the state dict stay as they are.
 
     By blocks, since a 512x512 network compiled whole takes minutes to start, and a growing one is compiled as it grows.
     """
     torch._dynamo.config.recompile_limit = 256  # all blocks of a class share one code object and its limit
     torch._dynamo.config.accumulated_recompile_limit = 2048
-    for block in network.blocks:  # type: ignore[union-attr]
+    for block in network.blocks:
         block.compile(dynamic=False, backend=backend)
 
 
-def eager_blocks(network: nn.Module) -> None:
+def eager_blocks(network: Network) -> None:
     """Undo `compile_blocks`."""
-    for block in network.blocks:  # type: ignore[union-attr]
+    for block in network.blocks:
         block._compiled_call_impl = None
 
 
-def compile_penalty(discriminator: nn.Module, backend: str = "inductor") -> None:
+def compile_penalty(discriminator: Discriminator, backend: str = "inductor") -> None:
     """Let penalties at `discriminator` find their gradients by compiled code: as a function over `torch.func.grad`,
     which is compiled as a whole and differentiated once, where compiled blocks would be differentiated twice."""
 
     def squared(parameters: dict[str, Tensor], images: list[Tensor]) -> Tensor:
         def total(images: tuple[Tensor, ...]) -> Tensor:
-            return functional_call(discriminator, parameters, (list(images),)).sum()  # type: ignore[no-any-return]
+            logits: Tensor = functional_call(discriminator, parameters, (list(images),))
+            return logits.sum()
 
         gradients = torch.func.grad(total)(tuple(images))
         return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])
@@ -122,7 +123,7 @@ def compile_penalty(discriminator: nn.Module, backend: str = "inductor") -> None
         with full_precision(images[0].device):
             return compiled(dict(discriminator.named_parameters()), [image.detach() for image in images])
 
-    discriminator.compiled_gradients = gradients  # type: ignore[assignment]
+    discriminator.compiled_gradients = gradients
 
 
 class FastStep:
@@ -139,7 +140,7 @@ class FastStep:
         self.step, self.backend = step, backend
         self.graphs = bool(step.config.cuda_graphs) and rank_and_world()[1] == 1
         self.compiled = bool(step.config.compile)
-        self.kind: object = self  # no stage yet
+        self.stage: object = self  # none yet
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.stream: torch.cuda.Stream | None = None
@@ -152,8 +153,8 @@ class FastStep:
     def __call__(self, real: Tensor) -> dict[str, Tensor]:
         step = self.step
         step.grow()
-        if step.kind() != self.kind:
-            self.kind, self.calls, self.graph = step.kind(), 0, None
+        if step.state.generator.stage != self.stage:
+            self.stage, self.calls, self.graph = step.state.generator.stage, 0, None
             if self.compiled:
                 self.rehearse(real)
         lazy = step.penalty_due() and (step.config.r1_every or 1) > 1
@@ -183,7 +184,7 @@ class FastStep:
                 self.compiled = False
                 for network in networks:
                     eager_blocks(network)
-            if self.compiled and self.step.penalises_always() and self.step.is_grown():
+            if self.compiled and self.step.penalises_always() and self.step.state.generator.grown:
                 self.rehearse_penalty(real)
         for network in networks:
             network.zero_grad(set_to_none=True)
@@ -197,7 +198,7 @@ class FastStep:
         discriminator.requires_grad_(True)
         try:
             compile_penalty(discriminator, self.backend)
-            gradient_penalty(discriminator, discriminator.real_views(real)).backward()  # type: ignore[operator]
+            gradient_penalty(discriminator, discriminator.real_views(real)).backward()
         except Exception as error:
             say(f"compiling the penalty failed ({first_line(error)}); going on with an eager one, which is slower")
             vars(discriminator).pop("compiled_gradients", None)
@@ -206,16 +207,14 @@ class FastStep:
         """The forward and backward passes of a step, without its losses and updates."""
         step, discriminator = self.step, self.step.state.discriminator
         with step.autocast():
-            views = discriminator.real_views(real)  # type: ignore[operator]
-            fake = step.state.generator(randn(len(real), step.config.model.latent, device=step.device))
-        for trained in (True, False):
-            discriminator.requires_grad_(trained)
-            seen = [image.detach() for image in fake] if trained else fake
-            if trained and getattr(discriminator, "mixed_batches", True):
-                seen = [torch.cat(pair) for pair in zip(views, seen, strict=True)]
-            with step.autocast():
-                logits = discriminator(seen)
-            logits.sum().backward()
+            views = discriminator.real_views(real)
+        fake = step.generate(len(real))
+        discriminator.requires_grad_(True)
+        torch.cat(step.logits(views, [image.detach() for image in fake])).sum().backward()
+        discriminator.requires_grad_(False)
+        with step.autocast():
+            logits = discriminator(fake)
+        logits.sum().backward()
 
     def aside(self, real: Tensor) -> dict[str, Tensor]:
         """An eager step on a stream of its own, as recording will need."""

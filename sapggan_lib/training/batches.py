@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sapggan_lib.base.config import ModelConfig
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.models import ModelConfig, to_float
 from sapggan_lib.tensors import rank_and_world
 
 DEVICE_SHARE = 0.4  # of the free device memory that the images may take
@@ -29,11 +29,7 @@ class Batches:
         seed: int,
         device: torch.device,
     ):
-        if not len(images):
-            raise SapgganError("there are no images to train on; preprocess a folder that has some")
-        channels = 3 if images.ndim == 4 else 1
-        if channels != model.channels:
-            raise SapgganError(f"the images have {channels} channels and the model {model.channels}; make them equal")
+        check_images(images, model)
         self.images = shrink(images, model.resolution)
         self.batch, self.seed, self.device = batch, seed, device
         self.permutation = (-1, torch.empty(0, dtype=torch.long))
@@ -51,8 +47,7 @@ class Batches:
             raw = future.result() if future else self.read(position)
             self.ahead = (position + self.batch, self.reader.submit(self.read, position + self.batch))
             raw = raw.to(self.device, non_blocking=True)
-        raw = raw[:, None] if raw.ndim == 3 else raw.permute(0, 3, 1, 2)
-        return raw.float().div(127.5).sub(1)
+        return to_float(raw)
 
     def order(self, position: int) -> Tensor:
         """This process's image indices `[n]` for the batch that begins after `position` images.
@@ -82,6 +77,16 @@ class Batches:
 
     def close(self) -> None:
         self.reader.shutdown(wait=True)
+
+
+def check_images(images: np.ndarray, model: ModelConfig) -> None:
+    """`SapgganError` for images that `model` cannot be trained on."""
+    if not len(images):
+        raise SapgganError("there are no images to train on; preprocess a folder that has some")
+    channels = 3 if images.ndim == 4 else 1
+    if channels != model.channels:
+        raise SapgganError(f"the images have {channels} channels and the model {model.channels}; make them equal")
+    shrink(images[:1], model.resolution)
 
 
 def shrink(images: np.ndarray, resolution: int, chunk: int = 256) -> np.ndarray:

@@ -1,16 +1,18 @@
-"""Everything a run needs to go on as if it had never stopped, in one file."""
+"""Everything a run needs to go on as if it had never stopped, and the averaged generator for everyone else."""
 
 import dataclasses
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from sapggan_lib.base.config import TrainConfig, to_mapping
+from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path
+from sapggan_lib.models import WEIGHTS, Discriminator, Generator, load_generator, save_generator
+from sapggan_lib.training.config import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"
 MAY_CHANGE = {  # on resume: length, reports and where it runs
@@ -23,20 +25,49 @@ FAST_PATHS = {"precision", "compile", "cuda_graphs"}  # they too; left open, the
 class State:
     """The moving parts of a run."""
 
-    generator: nn.Module
-    discriminator: nn.Module
-    ema: nn.Module                        # the generator's moving average
+    generator: Generator
+    discriminator: Discriminator
+    ema: Generator                        # the generator's moving average
     optimizer_g: torch.optim.Optimizer
     optimizer_d: torch.optim.Optimizer
     step: int = 0
     images: int = 0                       # real images shown so far, over all processes
     seconds: float = 0.0                  # training time so far, without snapshots
+    last_average: tuple[int, Generator | None] = field(default=(-1, None), repr=False)  # the step, and `average()` then
 
     PARTS = ("generator", "discriminator", "ema", "optimizer_g", "optimizer_d")
 
     @property
     def kimg(self) -> float:
         return self.images / 1000
+
+    def average(self) -> Generator:
+        """The averaged generator as it is scored, shown and saved: DCGAN's a copy with statistics of its own.
+
+        `ema` is left alone, so that training and exact resume know nothing of it.
+        """
+        step, average = self.last_average
+        if average is None or step != self.step:
+            average = self.ema.with_own_statistics()
+            self.last_average = self.step, average
+        return average
+
+
+def save(folder: Path, state: State, config: TrainConfig, data_hash: str) -> None:
+    """The checkpoint and the averaged generator; `SapgganError` instead, for weights that are not finite."""
+    for part in ("discriminator", "generator"):
+        norms = torch._foreach_norm(list(getattr(state, part).parameters()))
+        if not torch.stack(norms).isfinite().all():
+            raise not_finite(folder, state.step, f"the {part}'s weights")
+    save_checkpoint(folder, state, config, data_hash)
+    save_average(folder, state, config, data_hash)
+
+
+def not_finite(folder: Path, step: int, what: str) -> SapgganError:
+    return SapgganError(
+        f"step {step:,}: not finite: {what}; {folder} keeps the last good checkpoint; "
+        "train again with a lower learning rate, or with another loss"
+    )
 
 
 def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: str) -> None:
@@ -50,6 +81,21 @@ def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: 
         torch.save(content, stream)  # given a path, torch would hide a full disk behind its own error
 
 
+def save_average(folder: Path, state: State, config: TrainConfig, data_hash: str) -> None:
+    """Write the averaged generator, and beside it what it is."""
+    facts = {"kimg": state.kimg, "step": state.step, "data_hash": data_hash, "train": to_mapping(config)}
+    save_generator(folder / WEIGHTS, state.average(), facts)
+
+
+def holds_average(folder: Path, step: int) -> bool:
+    """Whether the folder holds the whole averaged generator of this step."""
+    try:
+        load_generator(folder)
+    except SapgganError:
+        return False
+    return bool(json.loads((folder / WEIGHTS).with_suffix(".json").read_text(encoding="utf-8")).get("step") == step)
+
+
 def require(folder: Path) -> None:
     """`SapgganError` when there is nothing to resume from."""
     path = folder / CHECKPOINT
@@ -58,7 +104,8 @@ def require(folder: Path) -> None:
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """The content of a run's checkpoint; `SapgganError` when it is damaged or something else."""
+    """The content of a run's checkpoint; `SapgganError` when there is none, or it is damaged or something else."""
+    require(folder)
     path = folder / CHECKPOINT
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)  # never runs code
@@ -77,21 +124,21 @@ def same_run(
 
     The fast paths are kept only on the type of `device` that they were chosen for.
     """
-    moved = content["device"] != device
-    may_change = MAY_CHANGE | FAST_PATHS
-    stored = content["config"]
-    model = to_mapping(config.model)
-    differences = [
-        f"model.{name} was {stored['model'].get(name)!r} and is {model[name]!r}"
-        for name in model if model[name] != stored["model"].get(name)
-    ]
+    free = MAY_CHANGE | FAST_PATHS | {"model"}
+    kept_open = MAY_CHANGE | (FAST_PATHS if content["device"] != device else set())
+    now, stored = to_mapping(config), content["config"]
+    changed = [
+        (f"model.{name}", stored["model"].get(name), value)
+        for name, value in now["model"].items() if value != stored["model"].get(name)
+    ]  # fmt: skip
     completed: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value, before = to_mapping(config)[field.name], stored.get(field.name)
-        if value is None and field.name not in (may_change if moved else MAY_CHANGE):
-            completed[field.name] = tuple(before) if isinstance(before, list) else before
-        elif value != before and field.name not in may_change | {"model"}:
-            differences.append(f"{field.name} was {before!r} and is {value!r}")
+    for name, value in now.items():
+        before = stored.get(name)
+        if value is None and name not in kept_open:
+            completed[name] = tuple(before) if isinstance(before, list) else before
+        elif value != before and name not in free:
+            changed.append((name, before, value))
+    differences = [f"{name} was {before!r} and is {value!r}" for name, before, value in changed]
     if content["data_hash"] != data_hash:
         differences.append(f"the data's hash was {content['data_hash'][:12]!r} and is {data_hash[:12]!r}")
     if differences:

@@ -2,14 +2,14 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sapggan_lib.models import generate
+from sapggan_lib.models import Discriminator, generate, to_float
 from sapggan_lib.tensors import full_precision
 from sapggan_lib.training.checkpoint import State
 
@@ -33,27 +33,25 @@ class Diagnostics:
 
     def __init__(self, images: np.ndarray, state: State, log: Log):
         self.state = state
-        self.real = torch.from_numpy(evenly(images, REAL)).reshape(REAL, *images.shape[1:3], -1)   # [8, R, R, C]
+        self.real = to_float(torch.from_numpy(evenly(images, REAL)))                  # [8, C, R, R]
         before = [row for row in log if "spread_data" in row]
         # from the log when a run goes on: one number for a run, whatever computes it
-        self.spread_data = before[-1]["spread_data"] if before else data_spread(images)
+        some = evenly(images, min(DATA, len(images)))
+        self.spread_data = before[-1]["spread_data"] if before else round(spread(some), 2)
         self.collapsed = bool(before) and "collapsed" in before[-1]
         self.next = 0.0  # seconds of training
 
     def due(self) -> bool:
         return self.state.seconds >= self.next
 
-    def __call__(self, average: Callable[[], nn.Module]) -> dict[str, Any]:
-        """Numbers for the log. Says on stderr when a collapse begins and when it ends.
-
-        `average` makes the averaged generator as it is scored, which takes DCGAN a while.
-        """
+    def __call__(self) -> dict[str, Any]:
+        """Numbers for the log. Says on stderr when a collapse begins and when it ends."""
         start = time.monotonic()
         device = next(self.state.generator.parameters()).device
         with torch.compiler.set_stance("force_eager"):  # compiled code is for a training's batches
             averaged, raw = (round(spread(generate(network, SAMPLES)), 2)
-                             for network in (average(), self.state.generator))  # fmt: skip
-            gradient = logit_gradient(self.state.discriminator, to_float(self.real.to(device)))
+                             for network in (self.state.average(), self.state.generator))  # fmt: skip
+            gradient = logit_gradient(self.state.discriminator, self.real.to(device))
         row = {"spread": averaged, "spread_raw": raw, "spread_data": self.spread_data, "logit_gradient": gradient}
         collapsed = self.state.step >= BEGUN and averaged < COLLAPSE * self.spread_data
         if collapsed != self.collapsed:
@@ -75,22 +73,13 @@ def spread(images: np.ndarray) -> float:
     return float(np.mean([images[:, row].std(0) for row in range(images.shape[1])]))  # by rows, for memory's sake
 
 
-def data_spread(images: np.ndarray) -> float:
-    return round(spread(evenly(images, min(DATA, len(images)))), 2)
-
-
-def to_float(images: Tensor) -> Tensor:
-    """uint8 `[N, R, R, C]` to `[N, C, R, R]` in [-1, 1]."""
-    return images.permute(0, 3, 1, 2).float().div(127.5).sub(1)
-
-
-def logit_gradient(discriminator: nn.Module, images: Tensor) -> dict[str, float]:
+def logit_gradient(discriminator: Discriminator, images: Tensor) -> dict[str, float]:
     """Norm of the logit's gradient with respect to the image at each scale that the discriminator sees, by its side.
 
     The mean over real images `[N, C, R, R]`, in float32 and in eval mode, so that batch norm keeps its statistics. A
     norm that is not finite is left out.
     """
-    views = [view.detach().requires_grad_() for view in discriminator.real_views(images)]  # type: ignore[operator]
+    views = [view.detach().requires_grad_() for view in discriminator.real_views(images)]
     training = discriminator.training
     discriminator.eval()
     with full_precision(images.device):

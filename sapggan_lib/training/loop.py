@@ -1,33 +1,49 @@
 """Training: one loop for every model and loss."""
 
+import contextlib
 import copy
 import ctypes
+import json
 import math
 import os
-import signal
 import sys
-import threading
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from sapggan_lib.base.config import TrainConfig, to_mapping
+from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.files import only_one
+from sapggan_lib.base.files import only_one, sweep
 from sapggan_lib.base.progress import progress_bar
-from sapggan_lib.models import build_discriminator, build_generator
+from sapggan_lib.models import build_networks
 from sapggan_lib.tensors import average_, processes, rank_and_world
 from sapggan_lib.training import checkpoint
-from sapggan_lib.training.accelerate import FastStep, choose_fast_paths
+from sapggan_lib.training.accelerate import FastStep
 from sapggan_lib.training.batches import Batches
 from sapggan_lib.training.checkpoint import State
-from sapggan_lib.training.defaults import resolve
-from sapggan_lib.training.log import Record, Snapshot, TrainResult
-from sapggan_lib.training.preflight import check, summary, weight_bytes
+from sapggan_lib.training.config import TrainConfig
+from sapggan_lib.training.interrupt import Interrupt
+from sapggan_lib.training.log import LogWriter, Snapshot, write_sheet
+from sapggan_lib.training.preflight import make_plan
 from sapggan_lib.training.step import Step
+
+Progress = Callable[[float, float, str], object]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` leaves."""
+
+    folder: Path               # the run's folder
+    finished: bool             # False: interrupted, `resume=True` goes on
+    kimg: float                # real images shown, thousands
+    steps: int
+    seconds: float             # of training over all its parts, without snapshots
+    log: list[dict[str, Any]]  # the lines of log.jsonl
 
 
 def train(
@@ -39,115 +55,150 @@ def train(
     on_snapshot: Snapshot | None = None,      # (kimg, averaged generator) -> numbers for the log
     data_hash: str = "",                      # of the store; a resumed run must see the same
     seconds: float = math.inf,                # stop when the run, all its parts together, has trained so long
+    abort_fn: Callable[[], bool] | None = None,  # asked after each step whether to stop; None: `Interrupt`
+    progress_fn: Progress | None = None,      # told kimg, kimg in all and the newest losses; None: a progress bar
 ) -> TrainResult:
     """Train `config.model` on `images` for `config.kimg` thousand images, or for `seconds` if they are over first.
 
     Writes into `out`: config.json, log.jsonl, samples/*.png, checkpoint.pt, generator.safetensors and .json (the
-    moving average). Interrupting (Ctrl-C, SIGTERM) finishes the step and writes a checkpoint. Resuming gives, on
-    the CPU bit for bit, the weights of a run that never stopped, also after a kill; resuming a finished run does
-    nothing, but for what a kill at its very end left out. The caller's random state is left as it was. Raises
-    `SapgganError` for settings that do not fit the images or the checkpoint, for a folder that another training
-    writes to, for a full disk, and for a loss that is not finite (the last checkpoint stays).
+    moving average). Being told to stop, by Ctrl-C or SIGTERM unless there is an `abort_fn`, finishes the step and
+    writes a checkpoint. Resuming gives, on the CPU bit for bit, the weights of a run that never stopped, also after a
+    kill; resuming a finished run does nothing, but for what a kill at its very end left out. The caller's random state
+    is left as it was. Raises `SapgganError` for settings that do not fit the images or the checkpoint, for a folder
+    that another training writes to, for a full disk, and for a loss that is not finite (the last checkpoint stays).
     """
     folder = Path(out)
     if resume:
-        checkpoint.require(folder)
+        checkpoint.require(folder)            # before the lock makes a folder
     device = choose_device(config.device)
-    with processes(device), torch.random.fork_rng(range(torch.cuda.device_count())), hold(folder):
-        rank, world = rank_and_world()
-        content = checkpoint.read_checkpoint(folder) if resume else None
-        if content:
-            config = checkpoint.same_run(content, config, data_hash, folder, device.type)
-        elif (folder / checkpoint.CHECKPOINT).exists():
-            raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
-        config = resolve(config, device.type == "cuda")
-        config, reasons = choose_fast_paths(config, device)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(processes(device))
+        stack.enter_context(torch.random.fork_rng(range(torch.cuda.device_count())))
+        rank, _ = rank_and_world()            # the first process writes, and speaks for all
+        if rank == 0:
+            stack.enter_context(only_one(folder, "another training writes here; wait for it, or choose another folder"))
+            sweep(folder / "samples")
+        plan = make_plan(images, folder, config, resume, data_hash, device)
+        if plan.problem:
+            raise plan.problem
+        if rank == 0:
+            print(plan.summary, file=sys.stderr)
+
+        # Networks, optimisers, images and log; going on, they are as they were after the checkpoint's last step.
+        config = plan.config
         torch.manual_seed(config.seed)
         state = build(config, device)
-        group: int = state.discriminator.group  # type: ignore[assignment]
-        check(config, group, world, weight_bytes(state.generator) + weight_bytes(state.discriminator), folder)
-        if content:
-            checkpoint.restore(state, content)
+        if plan.checkpoint:
+            checkpoint.restore(state, plan.checkpoint)
+        step = FastStep(Step(state, config, device))
         batches = Batches(images, config.model, config.batch, config.seed, device)
-        if rank == 0:
-            print(f"{summary(config, len(images), world, device)}\nfast paths    {reasons}", file=sys.stderr)
-        try:
-            record = Record(folder, state, config, data_hash, on_snapshot, batches.images)
-            return loop(batches, state, config, record, seconds)
-        finally:
-            batches.close()
+        stack.callback(batches.close)
+        log = LogWriter(folder, state, config, batches.images)
 
-
-def hold(folder: Path) -> AbstractContextManager[None]:
-    """Keep other trainings out of `folder`; the first of several processes does it for all."""
-    if rank_and_world()[0] > 0:
-        return nullcontext()
-    return only_one(folder, "another training writes here; wait for it, or choose another folder")
-
-
-def loop(batches: Batches, state: State, config: TrainConfig, record: Record, seconds: float) -> TrainResult:
-    """The training loop: a batch, a step, and whatever is due."""
-    step = FastStep(Step(state, config, batches.device))
-    end = config.kimg * 1000
-    last = state.images >= end or state.seconds >= seconds
-    if last:
-        record.mend()
-    bar = progress_bar(int(end), config.model.name, disable=rank_and_world()[0] > 0)
-    with bar, Interrupt(batches.device) as interrupt:
-        bar.update(state.images)
+        abort = abort_fn or stack.enter_context(Interrupt())
+        progress = progress_fn if progress_fn and rank == 0 else stack.enter_context(shown(config, rank))
+        wanted, losses, end = False, "", config.kimg * 1000
+        last = state.images >= end or state.seconds >= seconds
+        if last:
+            mend(folder, state, config, data_hash, log, on_snapshot)
+        progress(state.kimg, config.kimg, losses)
         while not last:
+            # Both networks, grown to the stage that is due, learn from one batch.
             before = state.kimg
-            record.add(step(batches(state.images)))
-            bar.update(config.batch)
-            interrupt.wanted |= record.elapsed() >= seconds
-            last = state.images >= end or interrupt.agreed(state.step)
-            record.after_step(before, last, bar)
-    return record.result(finished=state.images >= end)
+            log.add(step(batches(state.images)))
+
+            # What is due after it: all of it after the last step.
+            wanted = wanted or abort() or log.seconds() >= seconds
+            last = state.images >= end or agreed(wanted, state.step, device)
+            log_due, sample_due, checkpoint_due = (
+                last or passed(every, before, state.kimg)
+                for every in (config.log_kimg, config.sample_kimg, config.checkpoint_kimg)
+            )
+            snapshot_due = state.kimg >= config.kimg or any(before < k <= state.kimg for k in config.snapshot_kimg)
+
+            # Log line, scores, sample sheet, checkpoint.
+            if log_due or checkpoint_due:
+                losses = log.flush(last)
+            progress(state.kimg, config.kimg, losses)
+            with log.paused():
+                if snapshot_due:
+                    log.score(on_snapshot)
+                if sample_due and rank == 0:
+                    write_sheet(folder / "samples" / f"{state.kimg:010.3f}.png", state.average())
+                if checkpoint_due and rank == 0:
+                    checkpoint.save(folder, state, config, data_hash)
+        return TrainResult(folder, state.images >= end, state.kimg, state.step, state.seconds, log.lines)
 
 
-class Interrupt:
-    """While active, Ctrl-C and SIGTERM only set `.wanted`, so that the loop can end at a whole step."""
+def dry_run(
+    images: np.ndarray, out: Path | str, config: TrainConfig, *, resume: bool = False, data_hash: str = ""
+) -> None:
+    """Print what `train` would do with these arguments: its options as resolved, in JSON, and its plan; write nothing.
 
-    def __init__(self, device: torch.device):
-        self.wanted = False
-        self.device = device
-        self.before: dict[int, Any] = {}
+    Raises the `SapgganError` that `train` would begin with.
+    """
+    plan = make_plan(images, Path(out), config, resume, data_hash, choose_device(config.device))
+    print(f"{json.dumps(to_mapping(plan.config), indent=2)}\n{plan.summary}")
+    if plan.problem:
+        raise plan.problem
 
-    def __enter__(self) -> "Interrupt":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self.set)
-        return self
 
-    def set(self, *_: object) -> None:
-        self.wanted = True
-        self.__exit__()  # a second Ctrl-C stops at once
+def passed(every: float | None, before: float, now: float) -> bool:
+    """Whether a multiple of `every` lies above `before` and not above `now`; all in kimg."""
+    return int(before / (every or 1)) < int(now / (every or 1))
 
-    def agreed(self, step: int) -> bool:
-        """Whether to stop after `step`; several processes ask each other now and then, to stop at the same one."""
-        if rank_and_world()[1] == 1:
-            return self.wanted
-        return step % 16 == 0 and bool(average_(torch.tensor(float(self.wanted), device=self.device)) > 0)
 
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+def agreed(wanted: bool, step: int, device: torch.device) -> bool:
+    """Whether to stop after `step`; several processes ask each other now and then, to stop at the same one."""
+    if rank_and_world()[1] == 1:
+        return wanted
+    return step % 16 == 0 and bool(average_(torch.tensor(float(wanted), device=device)) > 0)
+
+
+@contextlib.contextmanager
+def shown(config: TrainConfig, rank: int) -> Iterator[Progress]:
+    """A progress bar in images as a `progress_fn`; of several processes the first one's alone."""
+    if rank > 0:
+        yield lambda kimg, total, losses: None
+        return
+    with progress_bar(int(config.kimg * 1000), config.model.name, "images") as bar:
+        done, said = 0, ""
+
+        def progress(kimg: float, total: float, losses: str) -> None:
+            nonlocal done, said
+            if losses != said:  # which draws the bar anew
+                bar.set_postfix_str(losses)
+            bar.update(round(1000 * kimg) - done)
+            done, said = round(1000 * kimg), losses
+
+        yield progress
+
+
+def mend(
+    folder: Path, state: State, config: TrainConfig, data_hash: str, log: LogWriter, on_snapshot: Snapshot | None
+) -> None:
+    """Make what a run that is over lacks of its last step, where it was killed: score, log line, generator."""
+    here = [line for line in log.lines if line["step"] == state.step]
+    if state.kimg >= config.kimg and all("images_per_s" in line for line in here):
+        log.score(on_snapshot)
+    if log.main and not any(line["step"] == state.step for line in log.lines):
+        log.write({})
+    if log.main and not checkpoint.holds_average(folder, state.step):
+        checkpoint.save_average(folder, state, config, data_hash)
 
 
 def build(config: TrainConfig, device: torch.device) -> State:
     """Both networks, the average and the optimisers, from the global random state."""
-    model = to_mapping(config.model)
-    generator = build_generator(**model).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    del model["latent"]
-    model["stddev_group"] = min(config.stddev_group or 1, config.batch)  # more would mix real and fake in one group
-    discriminator = build_discriminator(**model).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks = build_networks(config.model, config.group)
+    for network in networks:
+        network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator, discriminator = networks
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
-    options = {"lr": config.lr, "betas": config.betas, "eps": 1e-8, "fused": True, "capturable": config.cuda_graphs}
-    return State(
-        generator, discriminator, ema,
-        torch.optim.Adam(generator.parameters(), **options),      # type: ignore[arg-type]
-        torch.optim.Adam(discriminator.parameters(), **options),  # type: ignore[arg-type]
-    )
+    options: dict[str, Any] = {
+        "lr": config.lr, "betas": config.betas, "eps": 1e-8, "fused": True, "capturable": config.cuda_graphs
+    }  # fmt: skip
+    optimizer_g, optimizer_d = (torch.optim.Adam(network.parameters(), **options) for network in networks)
+    return State(generator, discriminator, ema, optimizer_g, optimizer_d)
 
 
 def choose_device(name: str) -> torch.device:

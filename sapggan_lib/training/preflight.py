@@ -1,20 +1,77 @@
 """What a run will need, said before it starts, and what would make it fail."""
 
+import errno
 import math
+import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig, to_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.models import build_discriminator, build_generator
+from sapggan_lib.base.files import readable
+from sapggan_lib.models import build_networks
+from sapggan_lib.tensors import rank_and_world
+from sapggan_lib.training.accelerate import choose_fast_paths
+from sapggan_lib.training.batches import check_images
+from sapggan_lib.training.checkpoint import CHECKPOINT, read_checkpoint, same_run
+from sapggan_lib.training.config import TrainConfig, resolve
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training will do."""
+
+    config: TrainConfig                # as resolved, nothing left open
+    checkpoint: dict[str, Any] | None  # the content of the one to go on from
+    summary: str                       # parameters, memory, work and fast paths, as lines for people
+    problem: SapgganError | None       # what would make it fail
+
+
+def make_plan(
+    images: np.ndarray, folder: Path, config: TrainConfig, resume: bool, data_hash: str, device: torch.device
+) -> Plan:
+    """The plan of `train` with these arguments, which writes nothing.
+
+    `SapgganError` for a configuration that no training can have, or that is not the checkpoint's when resuming.
+    """
+    checkpoint = read_checkpoint(folder) if resume else None
+    if checkpoint:
+        config = same_run(checkpoint, config, data_hash, folder, device.type)
+    elif (folder / CHECKPOINT).exists():
+        raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
+    config, fast_paths = choose_fast_paths(resolve(config, device.type == "cuda"), device)
+    with torch.device("meta"):
+        generator, discriminator = build_networks(config.model, config.group)
+    world, problem = rank_and_world()[1], None
+    weights = [4 * sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)]   # bytes
+    try:
+        check_images(images, config.model)
+        check(config, discriminator.group, world, sum(weights), folder)
+    except SapgganError as error:
+        problem = error
+    active = activation_bytes(generator, discriminator, config.model.latent) * (config.batch // world)
+    active = active // 2 if config.precision == "bfloat16" else active
+    kept = 4 * sum(weights) + weights[0]
+    steps = -(-int(config.kimg * 1000) // config.batch)
+    summary = "\n".join([
+        f"generator     {parameters(generator)}",
+        f"discriminator {parameters(discriminator)}",
+        f"memory        about {size(kept + active)} on {device.type}: {size(kept)} for weights, gradients and Adam, "
+        f"{size(active)} for activations",
+        f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
+        f"{config.kimg * 1000 / max(1, len(images)):.1f} epochs of {len(images):,} images",
+        f"fast paths    {fast_paths}",
+    ])
+    return Plan(config, checkpoint, summary, problem)
 
 
 def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder: Path) -> None:
-    """Raise `SapgganError` for a batch that the processes or the stddev group don't divide, and for a full disk.
+    """Raise `SapgganError` for a batch that processes or stddev group don't divide, a folder that cannot hold the run.
 
     `group` is the discriminator's, `weight_bytes` the size of both networks' weights.
     """
@@ -31,39 +88,18 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
     if share < 1:
         raise SapgganError(f"batch {config.batch} is smaller than the number of processes, {world}")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    needed = 2 * checkpoint_bytes(weight_bytes)  # the new checkpoint is written before the old one goes
+    if not parent.is_dir():
+        raise readable(NotADirectoryError(errno.ENOTDIR, ""), folder)
+    if not os.access(parent, os.W_OK):
+        raise readable(PermissionError(errno.EACCES, ""), folder)
+    # both networks, Adam's two moments and the average, twice: the new checkpoint is written before the old one goes
+    needed = 2 * 4 * weight_bytes
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise SapgganError(
             f"{folder}: checkpoints need {size(needed)} and the disk has {size(free)} free; "
             "free some space or choose another folder"
         )
-
-
-def blueprints(config: ModelConfig) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator on the "meta" device: shapes and names without memory."""
-    model = to_mapping(config)
-    with torch.device("meta"):
-        generator = build_generator(**model)
-        del model["latent"]
-        return generator, build_discriminator(**model)
-
-
-def summary(config: TrainConfig, images: int, world: int, device: torch.device) -> str:
-    """Parameters per module, memory, images and steps, as lines for people."""
-    generator, discriminator = blueprints(config.model)
-    active = activation_bytes(generator, discriminator, config.model.latent) * (config.batch // world)
-    active = active // 2 if config.precision == "bfloat16" else active
-    kept = 4 * (weight_bytes(generator) + weight_bytes(discriminator)) + weight_bytes(generator)
-    steps = -(-int(config.kimg * 1000) // config.batch)
-    return "\n".join([
-        f"generator     {parameters(generator)}",
-        f"discriminator {parameters(discriminator)}",
-        f"memory        about {size(kept + active)} on {device.type}: {size(kept)} for weights, gradients and Adam, "
-        f"{size(active)} for activations",
-        f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
-        f"{config.kimg * 1000 / images:.1f} epochs of {images:,} images",
-    ])
 
 
 def parameters(network: nn.Module) -> str:
@@ -99,15 +135,6 @@ def activation_bytes(generator: nn.Module, discriminator: nn.Module, latent: int
         images = generator(torch.empty(n, latent, device="meta"))
         discriminator([torch.cat([image.detach()] * 2) for image in images])
     return sum(sizes.values()) // n
-
-
-def weight_bytes(network: nn.Module) -> int:
-    return sum(p.numel() * p.element_size() for p in network.parameters())
-
-
-def checkpoint_bytes(weights: int) -> int:
-    """Both networks with Adam's two moments (three times `weights`), and the average (about half of it)."""
-    return 4 * weights
 
 
 def size(count: float) -> str:

@@ -1,15 +1,14 @@
 """One training step: both networks and the moving average, from one batch of real images."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sapggan_lib.base.config import TrainConfig
 from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
-from sapggan_lib.models import Growing, stage_at
+from sapggan_lib.models import MODELS, Growing, Network, stage_at
 from sapggan_lib.tensors import average_, rand, randn, rank_and_world
 from sapggan_lib.training.augment import augment
 from sapggan_lib.training.checkpoint import State
-from sapggan_lib.training.defaults import LR_FACTOR
+from sapggan_lib.training.config import TrainConfig
 
 
 class Step:
@@ -35,9 +34,9 @@ class Step:
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
         """What happens on the device: both networks take their optimiser steps."""
-        fresh = getattr(self.state.generator, "fresh_latents", False)
+        fresh = self.state.generator.fresh_latents
         with self.autocast():
-            real_images = self.state.discriminator.real_views(real)  # type: ignore[operator]
+            real_images = self.state.discriminator.real_views(real)
         # no graph for D's step alone; but compiled, the code of G's step again: another takes as long to make
         with torch.set_grad_enabled(not fresh or bool(self.config.compile)):
             fake_images = self.generate(len(real))
@@ -56,18 +55,23 @@ class Step:
 
     def generate(self, n: int) -> list[Tensor]:
         with self.autocast():
-            return self.state.generator(randn(n, self.config.model.latent, device=self.device))  # type: ignore[no-any-return]
+            images: list[Tensor] = self.state.generator(randn(n, self.config.model.latent, device=self.device))
+        return images
+
+    def logits(self, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, ...]:
+        """The discriminator's logits `[n]` of real and of generated images, in one batch where it allows that."""
+        discriminator = self.state.discriminator
+        with self.autocast():
+            if not discriminator.mixed_batches:
+                return discriminator(real), discriminator(fake)
+            both: Tensor = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)])
+        return both.chunk(2)
 
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
         discriminator, config = self.state.discriminator, self.config
         discriminator.requires_grad_(True)
         real, fake = augment(real, config.augment), augment(fake, config.augment)
-        with self.autocast():
-            if getattr(discriminator, "mixed_batches", True):
-                logits = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)]).chunk(2)
-            else:
-                logits = discriminator(real), discriminator(fake)
-        terms = {"loss_d": self.loss.discriminator(*logits)}
+        terms = {"loss_d": self.loss.discriminator(*self.logits(real, fake))}
         if self.loss.gradient_penalty:
             epsilon = rand(len(real[0]), device=self.device)
             terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
@@ -104,37 +108,25 @@ class Step:
         config = self.config
         return self.loss.gradient_penalty or (bool(config.r1_gamma or config.r2_gamma) and (config.r1_every or 1) == 1)
 
-    def is_grown(self) -> bool:
-        """Whether the networks have reached their last stage, or have but one."""
-        network = self.state.generator
-        return not isinstance(network, Growing) or (network.level == network.levels - 1 and not network.fading)
-
-    def kind(self) -> object:
-        """What decides which operations a step runs, penalties apart."""
-        network = self.state.generator
-        return (network.level, network.fading) if isinstance(network, Growing) else None
-
     def grow(self) -> None:
         """Set the stage of growing networks. Adam starts afresh where a fade begins and where it ends.
 
         That is where floor or ceil of the level changes: `reset_opt_for_new_lod` in PGGAN's and StyleGAN's training
         loops. The stage before comes from the networks, which a resumed run restores.
         """
-        state, config = self.state, self.config
-        if not isinstance(state.generator, Growing):
+        state, config, generator = self.state, self.config, self.state.generator
+        if not isinstance(generator, Growing):
             return
-        level, alpha = stage_at(
-            state.images, 1000 * (config.grow_kimg or 1), state.generator.levels, state.generator.start
-        )
-        before = self.kind()
-        for network in (state.generator, state.discriminator, state.ema):
-            network.set_stage(level, alpha)  # type: ignore[operator]
+        before = generator.stage
+        level, alpha = stage_at(state.images, 1000 * (config.grow_kimg or 1), generator.levels, generator.start)
+        for network in (generator, state.discriminator, state.ema):
+            assert isinstance(network, Growing)
+            network.set_stage(level, alpha)
         for optimizer in (state.optimizer_g, state.optimizer_d):
-            if self.kind() != before:
+            if generator.stage != before:
                 optimizer.state.clear()
-            factor = LR_FACTOR.get(config.model.name, {}).get(4 * 2**level, 1.0)
             for group in optimizer.param_groups:
-                group["lr"] = (config.lr or 0.0) * factor
+                group["lr"] = (config.lr or 0.0) * MODELS[config.model.name].lr_factor.get(4 * 2**level, 1.0)
 
     @torch.no_grad()
     def count(self) -> None:
@@ -149,7 +141,7 @@ class Step:
             kept.copy_(now)
 
 
-def update(network: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+def update(network: Network, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """One optimiser step on `loss`, with gradients averaged over the processes."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()

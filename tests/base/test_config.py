@@ -2,8 +2,10 @@ import json
 
 import pytest
 
-from sapggan_lib.base.config import ModelConfig, PreprocessConfig, TrainConfig, from_mapping, to_mapping
+from sapggan_lib.base.config import PreprocessConfig, from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.models import ModelConfig
+from sapggan_lib.training import TrainConfig
 
 
 def test_round_trip_through_json_gives_the_same_configuration():

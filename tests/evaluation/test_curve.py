@@ -3,13 +3,13 @@ import pytest
 import torch
 from torch import nn
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features, FrechetCallback, build_extractor, extract_features
-from sapggan_lib.training import load_generator, train
+from sapggan_lib.models import Generator, ModelConfig
+from sapggan_lib.training import TrainConfig, load_generator, train
 
 
-class Toy(nn.Module):
+class Toy(Generator):
     """z [N, 4] to flat images [N, 1, 16, 16]."""
 
     latent, resolution, config = 4, 16, {"name": "toy"}

@@ -6,12 +6,12 @@ import dataclasses
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.losses import LOSSES, gradient_penalty
-from sapggan_lib.models import build_discriminator, build_generator
+from sapggan_lib.models import ModelConfig, build_discriminator, build_generator
+from sapggan_lib.training import TrainConfig
 from sapggan_lib.training import accelerate as fast
 from sapggan_lib.training.accelerate import FastStep, choose_fast_paths
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import build, train
 from sapggan_lib.training.step import Step
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.models import ModelConfig
 from sapggan_lib.training.batches import Batches, shrink
 
 

@@ -8,19 +8,18 @@ import pytest
 import torch
 from torch import nn
 
-from sapggan_lib.base.config import ModelConfig
-from sapggan_lib.models import build_discriminator, generate, load_generator
+from sapggan_lib.models import Generator, ModelConfig, build_discriminator, generate, load_generator
 from sapggan_lib.training import diagnostics
 from sapggan_lib.training.checkpoint import State
 from sapggan_lib.training.diagnostics import BEGUN, Diagnostics, collapse_report, curve, logit_gradient, spread
-from sapggan_lib.training.log import Record, read_log, scalars
+from sapggan_lib.training.log import LogWriter, read_log, scalars
 from sapggan_lib.training.loop import build, train
 from tests.training.test_loop import assert_same, config, images, weights
 
 ROW = {"kimg": 8.0, "step": BEGUN, "spread": 30.0, "spread_data": 32.0}
 
 
-class Painter(nn.Module):
+class Painter(Generator):
     """Paints an image all over with `strength` times its latent's sign, in [-1, 1]."""
 
     latent, resolution = 1, 4
@@ -45,10 +44,6 @@ class Linear(nn.Module):
 
 def state_of(strength, step=BEGUN):
     return State(Painter(0.5), Linear(), Painter(strength).eval(), None, None, step=step, images=8 * step)
-
-
-def numbers(measure):
-    return measure(lambda: measure.state.ema)
 
 
 def data(side=8):
@@ -81,25 +76,25 @@ def test_a_discriminator_is_left_as_it_was(name):
 def test_images_that_are_all_alike_are_a_collapse_said_once_and_its_end_too(capsys):
     state = state_of(0.0)
     measure = Diagnostics(data(), state, [])
-    row = numbers(measure)
+    row = measure()
     assert row["spread"] == 0 and row["collapsed"] is True and row["spread_data"] == 127.5
     assert 60 < row["spread_raw"] < 64.5           # of plus and minus 0.5, not just as many of each
     assert capsys.readouterr().err.startswith(
         "training: collapse at 4 kimg: samples spread over 0.0 gray levels, the data over 127.5; raise r1_gamma"
     )
-    assert numbers(measure)["collapsed"] and capsys.readouterr().err == ""
+    assert measure()["collapsed"] and capsys.readouterr().err == ""
     state.ema.strength.data.fill_(0.5)
-    assert "collapsed" not in numbers(measure) and "collapse is over at 4 kimg" in capsys.readouterr().err
+    assert "collapsed" not in measure() and "collapse is over at 4 kimg" in capsys.readouterr().err
 
 
 def test_a_resumed_run_keeps_its_number_and_does_not_say_the_collapse_again(capsys):
     measure = Diagnostics(data(), state_of(0.0), [{"spread_data": 99.0, "collapsed": True}, {"loss_d": 1.0}])
-    assert numbers(measure)["spread_data"] == 99.0 and capsys.readouterr().err == ""
+    assert measure()["spread_data"] == 99.0 and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("strength", "step"), [(0.0, BEGUN - 1), (0.3, BEGUN)])
 def test_no_collapse_before_learning_has_begun_nor_of_varied_samples(capsys, strength, step):
-    assert "collapsed" not in numbers(Diagnostics(data(), state_of(strength, step), []))
+    assert "collapsed" not in Diagnostics(data(), state_of(strength, step), [])()
     assert capsys.readouterr().err == ""
 
 
@@ -109,7 +104,7 @@ def test_measuring_waits_until_it_is_cheap(monkeypatch):
     state = state_of(0.5)
     measure = Diagnostics(data(), state, [])
     assert measure.due()
-    numbers(measure)
+    measure()
     state.seconds = 24.9
     assert not measure.due()
     state.seconds = 25.0                                 # half a second is 2 % of it
@@ -124,11 +119,11 @@ def test_dcgans_average_is_measured_with_the_statistics_that_it_is_scored_with(t
 
 def test_a_log_line_counts_dead_steps(tmp_path):
     state = build(config(r1_gamma=0.0, lr=0.1, betas=(0.0, 0.9), loss="hinge"), torch.device("cpu"))
-    record = Record(tmp_path, state, config(), "", None, images())
+    log = LogWriter(tmp_path, state, config(), images())
     for loss in (0.0, 0.5, 0.0, 0.0):
-        record.add({"loss_d": torch.tensor(loss), "loss_g": torch.tensor(0.0)})
+        log.add({"loss_d": torch.tensor(loss), "loss_g": torch.tensor(0.0)})
         state.step += 1
-    record.flush()
+    log.flush()
     (row,) = read_log(tmp_path)
     assert row["dead_d"] == 0.75 and row["loss_d"] == 0.125
 

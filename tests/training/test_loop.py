@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.models import ModelConfig, build_discriminator, build_generator, generate, load_generator
+from sapggan_lib.training import Interrupt, TrainConfig
+from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import build, train
 from sapggan_lib.training.preflight import activation_bytes
 
@@ -101,6 +101,34 @@ def test_an_interrupted_run_ends_at_a_whole_step_and_can_go_on(tmp_path):
     assert_same(weights(tmp_path / "whole")["ema"], weights(tmp_path / "run")["ema"])
 
 
+def test_a_caller_can_end_a_run_and_follow_it(tmp_path):
+    asked, told = [], []
+
+    def abort():
+        asked.append(len(asked) + 1)
+        return len(asked) == 3
+
+    result = train(images(), tmp_path / "run", config(0.08, log_kimg=0.016, checkpoint_kimg=0.08), abort_fn=abort,
+                   progress_fn=lambda *progress: told.append(progress))  # fmt: skip
+    assert not result.finished and result.steps == 3 and asked == [1, 2, 3]
+    assert [kimg for kimg, *_ in told] == [0, 0.008, 0.016, 0.024] and {total for _, total, _ in told} == {0.08}
+    assert told[1][2] == "" and told[2][2].startswith("loss_d ") and told[2][2] != told[3][2]
+    train(images(), tmp_path / "run", config(0.08, log_kimg=0.016, checkpoint_kimg=0.08), resume=True)
+    train(images(), tmp_path / "whole", config(0.08, log_kimg=0.016, checkpoint_kimg=0.08))
+    assert_same(weights(tmp_path / "whole")["ema"], weights(tmp_path / "run")["ema"])
+
+
+def test_a_second_interrupt_stops_at_once_and_handlers_come_back():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with Interrupt() as interrupted:
+        assert not interrupted()
+        signal.raise_signal(signal.SIGTERM)
+        assert interrupted()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
 def test_a_time_budget_ends_a_run_and_a_longer_one_goes_on(tmp_path):
     first = train(images(), tmp_path / "run", config(kimg=100), seconds=0.2)
     assert not first.finished and 0.2 <= first.seconds < 2 and first.steps > 0
@@ -183,7 +211,7 @@ def test_the_averaged_dcgan_is_scored_shown_and_saved_with_statistics_of_its_own
 
     model = dataclasses.replace(MODEL, name="dcgan")
     record = lambda path, generator: seen.append(generator.state_dict())  # noqa: E731
-    monkeypatch.setattr("sapggan_lib.training.log.write_sheet", record)
+    monkeypatch.setattr("sapggan_lib.training.loop.write_sheet", record)
     train(images(), tmp_path / "run", config(model=model, sample_kimg=1.0), on_snapshot=snapshot)
     saved, kept = load_generator(tmp_path / "run"), build(resolve(config(model=model)), torch.device("cpu")).ema
     for state in seen:

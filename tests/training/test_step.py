@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.models import ModelConfig
+from sapggan_lib.training import TrainConfig
+from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import build
 from sapggan_lib.training.step import Step
 

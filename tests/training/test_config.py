@@ -2,9 +2,10 @@
 
 import pytest
 
-from sapggan_lib.base.config import ModelConfig, TrainConfig
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.training.defaults import resolve
+from sapggan_lib.models import ModelConfig
+from sapggan_lib.training import TrainConfig
+from sapggan_lib.training.config import resolve
 
 
 @pytest.mark.parametrize(
