@@ -1,48 +1,33 @@
 """Progress on long work: a bar in a terminal or in JupyterLab, log lines everywhere else."""
 
+import contextlib
 import os
 import sys
-
-from tqdm import tqdm
+from typing import Any
 
 HEADLESS_VARIABLE = "SAPGGAN_HEADLESS"  # set for notebooks run by papermill: a saved bar would stay at 0 %
 
 
-class LogLines(tqdm):
-    """A tqdm that prints `description: done/total unit, rate, time left` every `every` seconds.
+class NoProgress(contextlib.AbstractContextManager):
+    """Stands in for a tqdm where that is missing: a bare machine with a GPU trains and scores all the same."""
 
-    Each on a line of its own, and none for work that is shorter.
-    """
-
-    def __init__(self, total: int, description: str, unit: str = "images", every: float = 10.0, disable: bool = False):
-        line = "{desc}: {n_fmt}/{total_fmt}{unit}, {rate_noinv_fmt}, {remaining} left{postfix}"
-        super().__init__(
-            total=total, desc=description, unit=f" {unit}", bar_format=line, mininterval=every, delay=every, miniters=1,
-            smoothing=0, leave=False, disable=disable,
-        )  # fmt: skip
-
-    def update(self, n: float | None = 1) -> bool | None:
-        return super().update(min(n or 0, (self.total or 0) - self.n))  # a training's last batch goes beyond its end
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        if msg is None:                                              # tqdm clears a bar by an empty message
-            print(self, file=sys.stderr, flush=True)
-
-    def set_postfix_str(self, s: str = "", refresh: bool = False) -> None:
-        super().set_postfix_str(s, refresh)
-
-    def close(self) -> None:
-        if not self.disable and self.format_dict["elapsed"] >= self.delay:
-            self.refresh()
-        super().close()
+    def update(self, n: float = 1) -> None: ...
+    def set_postfix_str(self, s: str) -> None: ...
+    def __exit__(self, *exception: object) -> None: ...
 
 
-def progress_bar(total: int, description: str, unit: str = "images", disable: bool = False) -> tqdm:
-    """Show progress over `total` steps. A context manager with `.update(n)` and `.set_postfix_str(text)`.
+def progress_bar(total: int, description: str, unit: str = "images", disable: bool = False) -> Any:
+    """Show progress over `total` steps: a tqdm, so a context manager with `.update(n)` and `.set_postfix_str(text)`.
 
     A terminal gets a bar, a JupyterLab cell gets a widget bar, anything else gets log lines on stderr; `disable` shows
     nothing.
     """
+    try:
+        from tqdm import tqdm
+
+        from sapggan_lib.base.log_lines import LogLines
+    except ImportError:
+        return NoProgress()
     kernel = sys.modules.get("ipykernel.kernelapp")  # imported is not yet running
     if kernel and kernel.IPKernelApp.initialized() and not os.environ.get(HEADLESS_VARIABLE):
         from tqdm.notebook import tqdm as notebook_bar

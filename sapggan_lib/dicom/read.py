@@ -7,7 +7,7 @@ MONOCHROME1 or PresentationLUTShape INVERSE. The chain is evaluated once per gra
 import io
 import warnings
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Radiograph:
     pixels: np.ndarray                      # uint16 [H, W], 0 black to 65535 white; bone is light, air is dark
     view: ViewDecision
     facts: dict[str, str]                   # manifest columns: view, modality, body_part, photometric, ...
-    notes: list[str] = field(default_factory=list)   # "window replaced", "burned-in annotation", ...
+    notes: list[str]                        # "window replaced by percentiles", "burned-in annotation", ...
 
 
 def read_radiograph(path: Path | str) -> Radiograph:
@@ -187,19 +187,14 @@ class _Bounded(io.BytesIO):
     def read(self, size: int | None = -1) -> bytes:
         data = super().read(size)
         if size is None or size < 0:
-            _refuse_inflation(data)
+            inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
+            for start in range(0, len(data), 1 << 14):                 # inflates to 16 MB at most
+                if inflater.eof:
+                    break
+                try:
+                    total += len(inflater.decompress(data[start : start + (1 << 14)]))
+                except zlib.error:                                     # not deflated
+                    break
+                if total > MAX_BYTES >> 2:
+                    raise SapgganError("deflated data inflates to more bytes than a radiograph has")
         return data
-
-
-def _refuse_inflation(data: bytes) -> None:
-    """Refuse bytes that would inflate to too much, a little at a time. What is not deflated passes."""
-    inflater, total = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    for start in range(0, len(data), 1 << 14):                     # inflates to 16 MB at most
-        if inflater.eof:
-            return
-        try:
-            total += len(inflater.decompress(data[start : start + (1 << 14)]))
-        except zlib.error:
-            return
-        if total > MAX_BYTES >> 2:
-            raise SapgganError("deflated data inflates to more bytes than a radiograph has")

@@ -106,8 +106,10 @@ def _load(stream: Any) -> Any:
                 return stack.pop()
             case "MARK":
                 marks.append(len(stack))
-            case "NONE" | "NEWTRUE" | "NEWFALSE":
-                stack.append({"NONE": None, "NEWTRUE": True, "NEWFALSE": False}[opcode.name])
+            case "NONE":
+                stack.append(None)
+            case "NEWTRUE" | "NEWFALSE":
+                stack.append(opcode.name == "NEWTRUE")
             case "PUT" | "BINPUT" | "LONG_BINPUT":
                 memo[argument] = stack[-1]
             case "MEMOIZE":
@@ -129,9 +131,7 @@ def _load(stream: Any) -> Any:
                 found = items() if opcode.name == "APPENDS" else [stack.pop()]
                 list.extend(stack[-1], found)
             case "SETITEM" | "SETITEMS":
-                if opcode.name == "SETITEM":
-                    marks.append(len(stack) - 2)
-                found = items()
+                found = items() if opcode.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
                 _fill(stack[-1], found)
             case "GLOBAL" | "STACK_GLOBAL":
                 if opcode.name == "STACK_GLOBAL":

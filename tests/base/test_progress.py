@@ -1,4 +1,7 @@
-from sapggan_lib.base.progress import LogLines, progress_bar
+import sys
+
+from sapggan_lib.base.log_lines import LogLines
+from sapggan_lib.base.progress import progress_bar
 
 
 def test_without_a_terminal_progress_is_log_lines(capsys):
@@ -40,4 +43,12 @@ def test_log_lines_are_spaced_in_time_not_in_steps(capsys):
     bar = LogLines(total=300, description="training", unit="steps", every=3600)
     for _ in range(300):
         bar.update()
+    assert capsys.readouterr().err == ""
+
+
+def test_without_tqdm_work_goes_on_unseen(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with progress_bar(total=4, description="reading") as bar:
+        bar.update(3)
+        bar.set_postfix_str("2 failed")
     assert capsys.readouterr().err == ""
