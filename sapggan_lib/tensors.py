@@ -1,4 +1,4 @@
-"""Several processes that act as one: the same numbers for the same global batch, whatever the number of processes.
+"""Arithmetic below the networks: draws and means that are the same however many processes share a batch; precision.
 
 Not DistributedDataParallel: its hooks want one forward for each backward, and a GAN step shares forwards and
 differentiates twice. As in StyleGAN3, gradients are averaged after the backward pass instead (`step.update`).

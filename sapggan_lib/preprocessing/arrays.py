@@ -19,6 +19,11 @@ PACKED = 200       # an array file's members unpack to at most so many times the
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
+def is_array_file(file: str, head: bytes) -> bool:
+    """Whether a name and first bytes are an `.npz` file's."""
+    return file.endswith(".npz") and head.startswith(b"PK\x03\x04")
+
+
 def array_items(path: str, file: str) -> list[Item]:
     """One item for each image of the `*_images` arrays of the `.npz` file, `path/train/000000` and on.
 
@@ -32,7 +37,7 @@ def array_items(path: str, file: str) -> list[Item]:
         for member in sorted(name for name in archive.namelist() if name.endswith("_images.npy")):
             name = f"{path}/{member.removesuffix('_images.npy')}"
             count = _count(archive, member, file)
-            items += [Item(f"{name}/{row:06d}", file, row=row, member=member) for row in range(count)]
+            items += [Item(f"{name}/{row:06d}", file, row=row, member=member, kind="array") for row in range(count)]
     if not items:
         raise SapgganError(f"{file}: holds no arrays named *_images, as MedMNIST's files do")
     return items
@@ -55,10 +60,8 @@ def _count(archive: zipfile.ZipFile, member: str, file: str) -> int:
     return shape[0]
 
 
-def unpacked(item: Item, work: Path) -> Item:
-    """An array file's item with its array as plain `.npy` in `work`, which every process can map; others stay."""
-    if not item.member:
-        return item
+def unpack_array(item: Item, work: Path) -> Item:
+    """The item with its array as plain `.npy` in `work`, which every process can map."""
     name = hashlib.sha256(f"{item.file}\0{item.member}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
     target = work / f"{name}.npy"
     if not target.exists():

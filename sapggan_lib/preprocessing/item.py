@@ -37,6 +37,7 @@ class Item:
     file: str                       # where it can be opened
     row: int = -1                   # which image of an array file; -1: the file is one image
     member: str = ""                # the array in its archive
+    kind: str = ""                  # of the array file: a key of `sources.KINDS`
     view: str = ""                  # what a table says: PA, AP, lateral, unknown; "" where no table names the file
     patient: str = ""               # the keyed hash of the table's patient
 

@@ -27,8 +27,8 @@ from sapggan_lib.base import cluster
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, atomic_path, write_json
-from sapggan_lib.preprocessing.arrays import unpacked
 from sapggan_lib.preprocessing.item import TOO_LARGE, Item, process_item
+from sapggan_lib.preprocessing.sources import unpack
 from sapggan_lib.privacy import patient_key
 
 SHARD = 32             # files; a killed run repeats at most these, per worker
@@ -73,7 +73,7 @@ def process_all(
     rest = iter(items)
     pieces = iter(lambda: list(itertools.islice(rest, SHARD)), [])
     shards = (
-        Shard(number, [unpacked(item, work) for item in piece], config, key_mark, source, work)
+        Shard(number, [unpack(item, work) for item in piece], config, key_mark, source, work)
         for number, piece in enumerate(pieces)
     )
     if scheduler:

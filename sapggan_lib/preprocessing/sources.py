@@ -5,8 +5,8 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -14,10 +14,26 @@ from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import file_state, readable, walk
 from sapggan_lib.base.images import is_image
-from sapggan_lib.preprocessing.arrays import array_items
+from sapggan_lib.preprocessing.arrays import array_items, is_array_file, unpack_array
 from sapggan_lib.preprocessing.item import Item
 from sapggan_lib.preprocessing.view_table import ViewTable, find_table, read_table
 from sapggan_lib.privacy import path_hash, patient_hash
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of input file. One that holds several images says which, and lays them out for all processes."""
+
+    matches: Callable[[str, bytes], bool]                     # a file's name and first bytes, 132 at most
+    items: Callable[[str, str], list[Item]] | None = None     # its path below the source, its name; None: one image
+    unpack: Callable[[Item, Path], Item] | None = None        # the item with its array as `.npy` in that folder
+
+
+KINDS = {                                                     # of several, the first is taken; "": anything else
+    "dicom": Kind(lambda _, head: head[128:132] == b"DICM"),
+    "image": Kind(lambda _, head: is_image(head)),
+    "array": Kind(is_array_file, array_items, unpack_array),      # as MedMNIST's
+}
 
 
 class Listing:
@@ -66,10 +82,11 @@ def list_inputs(
             kinds = _find(source, out, found)
             if not kinds:
                 raise SapgganError(f"{source}: no files in this folder; name the folder that holds the DICOM files")
-            wanted = next((kind for kind in ("dicom", "image", "array") if kinds[kind]), "")
-            if wanted == "image" and not views:
+            wanted = next((kind for kind in KINDS if kinds[kind]), "")
+            headerless, several = wanted not in ("", "dicom"), bool(wanted and KINDS[wanted].items)
+            if headerless and not several and not views:
                 views = find_table(source)
-            if wanted in ("image", "array") and not views and config.unknown_view == "drop":
+            if headerless and not views and config.unknown_view == "drop":
                 raise SapgganError(f"{source}: {kinds[wanted]:,} {wanted} files and nothing that tells their views; "
                                    "name a CSV with --table, or take all of them with --unknown-view keep")
             listing = Listing(source, views)
@@ -80,7 +97,7 @@ def list_inputs(
                     listing.add([replace(item, path=_name(item.path, config, key)) for item in items], state)
     except OSError as error:
         raise readable(error, tempfile.gettempdir()) from error
-    if views and wanted != "array" and not any(item.view for item in listing):
+    if views and not several and not any(item.view for item in listing):
         raise SapgganError(f'{views.path}: column "{views.columns[0]}" names none of the {listing.count:,} files under '
                            f"{source}; choose the table that belongs to them")
     return listing
@@ -97,7 +114,7 @@ def _find(source: Path, out: Path, found: TextIO) -> Counter[str]:
 
 
 def _kind(file: str) -> str:
-    """`dicom`, `image`, `array`, or "" for anything else, by the first bytes."""
+    """A key of `KINDS`, or "" for anything else, by the first bytes."""
     try:
         if not Path(file).is_file():
             return ""
@@ -105,18 +122,22 @@ def _kind(file: str) -> str:
             head = stream.read(132)
     except OSError:
         return ""
-    if head[:4] == b"PK\x03\x04" and file.endswith(".npz"):
-        return "array"
-    return "dicom" if head[128:132] == b"DICM" else "image" if is_image(head) else ""
+    return next((name for name, kind in KINDS.items() if kind.matches(file, head)), "")
 
 
 def _items(file: str, source: Path, kind: str, views: ViewTable | None, key: bytes) -> list[Item]:
     """The input that a file is, or those that an array file holds, by their paths below the source."""
     path = file[len(str(source)) :].lstrip("/") or "."
-    if kind == "array":
-        return array_items(_printable(path), file)
+    if kind and (items := KINDS[kind].items):
+        return items(_printable(path), file)
     view, patient = (views.find(path) if views else None) or ("", "")
     return [Item(_printable(path), file, view=view, patient=patient_hash(key, patient))]
+
+
+def unpack(item: Item, work: Path) -> Item:
+    """The item as every process can read it: of an array file with its array in `work`, any other as it is."""
+    kind = KINDS.get(item.kind)
+    return kind.unpack(item, work) if kind and kind.unpack else item
 
 
 def _name(path: str, config: PreprocessConfig, key: bytes) -> str:

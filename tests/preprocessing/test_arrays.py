@@ -7,7 +7,7 @@ import pytest
 
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.preprocessing.arrays import unpacked
+from sapggan_lib.preprocessing.arrays import unpack_array
 from sapggan_lib.preprocessing.pipeline import preprocess
 from sapggan_lib.preprocessing.sources import list_inputs
 from sapggan_lib.store.store import open_store, read_manifest
@@ -93,7 +93,7 @@ def test_an_odd_archive_is_one_sentence(tmp_path, oddity):
         file = array_file(file, (4, 32, 32), noise, zipfile.ZIP_STORED)
         data = bytearray(file.read_bytes().replace(b"NUMPY", b"DUMMY"))
     file.write_bytes(data)
-    for action in (lambda: listed(tmp_path), lambda: unpacked(items[0], tmp_path / "work")):
+    for action in (lambda: listed(tmp_path), lambda: unpack_array(items[0], tmp_path / "work")):
         with pytest.raises(SapgganError, match=r"a\.npz: damaged or encrypted array file"):
             action()
     assert not list(tmp_path.glob("work/*"))
