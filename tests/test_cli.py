@@ -55,6 +55,12 @@ def test_help_needs_neither_torch_nor_opencv_nor_yaml_and_is_quick():
     assert time.monotonic() - start < 3  # 0.3 s on a quiet machine
 
 
+def test_a_missing_click_is_one_sentence():
+    code = "import sys; sys.modules['click'] = None; from sapggan_lib.cli import main; sys.exit(main(['doctor']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and "click" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_run_starts_where_fcntl_is_missing_as_on_windows():
     code = "import sys; sys.modules['fcntl'] = None; from sapggan_lib.cli import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", code, "run", "--profile", "smok"], capture_output=True, text=True)

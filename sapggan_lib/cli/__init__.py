@@ -4,15 +4,20 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-import click
-
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable
-from sapggan_lib.cli.commands import sapggan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. Errors are one line, with a traceback under `--debug`."""
+    try:
+        import click
+
+        from sapggan_lib.cli.commands import sapggan
+    except ImportError as error:
+        print(f"sapggan: no command works without click ({error}); `make clean-venv`, then `make setup`",
+              file=sys.stderr)  # fmt: skip
+        return 1
     try:
         context = sapggan.make_context("sapggan", list(sys.argv[1:] if arguments is None else arguments))
         with context:

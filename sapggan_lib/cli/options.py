@@ -38,22 +38,14 @@ class Registered(click.ParamType):
         return value
 
 
-def field(config: type, name: str, text: str, option: str = "", default: bool = True) -> Callable[[Any], Any]:
-    """The option `--NAME` (or `option`) for a field of the dataclass `config`: its type and, with `default`, default.
-
-    Without `default` the option is None when it is not given, so that a file's value counts.
-    """
+def field(config: type, name: str, text: str) -> Callable[[Any], Any]:
+    """The option `--NAME` for a field of the dataclass `config`, with its type, choices and default."""
     kind = typing.get_type_hints(config)[name]
-    if type(None) in typing.get_args(kind):              # X | None
-        kind = typing.get_args(kind)[0]
-    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
-    settings: dict[str, Any] = {"type": OneOf(choices) if choices else kind}
-    if kind is bool:
-        settings = {"is_flag": True}
-    if default:
-        (value,) = (one.default for one in dataclasses.fields(config) if one.name == name)
-        settings |= {"default": value, "show_default": kind is not bool}
-    return click.option(option or f"--{name.replace('_', '-')}", help=text, **settings)
+    (default,) = (one.default for one in dataclasses.fields(config) if one.name == name)
+    settings: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": kind, "show_default": True}
+    if typing.get_origin(kind) is typing.Literal:
+        settings["type"] = OneOf(typing.get_args(kind))
+    return click.option(f"--{name.replace('_', '-')}", help=text, default=default, **settings)
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from sapggan_lib.models import Generator, latents, pyramid, to_uint8
+from sapggan_lib.preprocessing import resize
 
 
 @torch.no_grad()
@@ -44,8 +45,6 @@ def quiz(real: np.ndarray, fake: np.ndarray, n: int = 12, seed: int = 0) -> tupl
     Images: uint8 [N, H, W] or [N, H, W, 3]. Real ones are resized to the side of the generated ones, which would
     give them away otherwise.
     """
-    from sapggan_lib.preprocessing import resize
-
     random = np.random.default_rng(seed)
     half = min(n // 2, len(real), len(fake))
     chosen = [(resize(real[i], fake.shape[1]), True) for i in random.choice(len(real), half, replace=False)]

@@ -1,6 +1,5 @@
 """What a Fréchet distance on radiographs sees and misses: experiments with known answers, for notebook 05."""
 
-
 import cv2
 import numpy as np
 import pandas as pd
