@@ -87,12 +87,20 @@ class Notebook:
         trained = (self.folder / "results" / "04_scores.json").exists()
         return self.work / "models" / "sapggan" if trained else SHIPPED
 
-    def figure(self, figure: "Figure", name: str) -> None:
-        """Save `figure` as PNG and PDF in the run's `figures` folder, named after the notebook's number."""
+    def figure(self, figure: "Figure", name: str, alt: str = "") -> None:
+        """Show `figure` and save it as PNG and PDF in the run's `figures` folder, named after the notebook's number.
+
+        `alt` tells a reader who does not see it what it shows: pages carry it as the picture's alternative text.
+        """
+        import matplotlib.pyplot as plt
+        from IPython.display import display
+
         from sapggan_lib import figures
 
         paths = figures.save_figure(figure, self.folder / "figures", f"{self.name[:2]}_{name}")
         _note(self.figures, paths[0])
+        display(figure, metadata={"image/png": {"alt": alt}})
+        plt.close(figure)                                  # or Jupyter shows it again, without its text
 
     def table(self, frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
         """Save `frame` as CSV in the run's `results` folder and return it, to be shown."""
