@@ -90,10 +90,12 @@ def which(store: Path, index: str) -> None:
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A field: model.widths=[64,64].")
 @click.option("--curve", type=POSITIVE, metavar="N", help="Score N samples at ten points of the training.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in DIR.")
+@click.option("--start-from", type=PATH, metavar="RUN_OR_WEIGHTS",
+              help="Begin with the scales of a smaller sapggan: a training folder or a .safetensors file.")
 @click.option("--dry-run", is_flag=True, help="Say what it would do, or why not; write nothing.")
 def train(data: Path, out: Path, model: str | None, loss: str | None, resolution: int | None, kimg: float | None,
           config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool,
-          dry_run: bool) -> None:  # fmt: skip
+          start_from: Path | None, dry_run: bool) -> None:  # fmt: skip
     """Train a model on a store.
 
     Options go over --set, which goes over the file.
@@ -115,7 +117,7 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         points = tuple(training.kimg * tenth / 10 for tenth in range(1, 11))
         training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
     if dry_run:
-        return print_plan(store.images, out, training, resume=resume, data_hash=store.hash)
+        return print_plan(store.images, out, training, resume=resume, data_hash=store.hash, start_from=start_from)
     scores = None
     if curve:
         from sapggan_lib import evaluation
@@ -123,7 +125,24 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(data), extractor)
         scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
-    train(store.images, out, training, resume=resume, on_snapshot=scores, data_hash=store.hash)
+    train(store.images, out, training, resume=resume, on_snapshot=scores, data_hash=store.hash, start_from=start_from)
+
+
+@sapggan.command()
+@click.argument("run", type=PATH)
+@click.argument("out", type=PATH)
+def export(run: Path, out: Path) -> None:
+    """Write a training's networks in half precision, as they ship.
+
+    RUN is a training folder, OUT the generator's .safetensors file. Its description goes beside it, and its
+    discriminator, for trainings that start from them.
+    """
+    from sapggan_lib.training import export
+
+    if out.suffix != ".safetensors":
+        raise click.UsageError(f"{out}: name a .safetensors file")
+    export(run, out)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 @sapggan.command()

@@ -102,6 +102,7 @@ class Model:
     generator: Callable[[ModelConfig], Generator]
     discriminator: Callable[[ModelConfig, int], Discriminator]
     training: Mapping[str, Any] = field(default_factory=dict)  # what a `TrainConfig` leaves open, from its own paper
+    multi_scale: bool = False  # whether all scales are trained at once, each by blocks of its own
     lr_factor: Mapping[int, float] = field(default_factory=dict)  # as it grows to this side; 1 where not named
     width_base: Callable[[int], int] = lambda resolution: 2**14  # feature maps times side, by resolution
 

@@ -187,4 +187,5 @@ MODELS["sapggan"] = Model(
     Generator,
     Discriminator,
     {"loss": "ra-hinge", "lr": 3e-3, "r1_gamma": 1.0},  # MSG-GAN's learning rate, Karnewar 2020
+    multi_scale=True,
 )

@@ -16,4 +16,5 @@ from sapggan_lib.training.diagnostics import COLLAPSE, Log, collapse_report, cur
 from sapggan_lib.training.interrupt import Interrupt
 from sapggan_lib.training.log import read_log
 from sapggan_lib.training.loop import TrainResult, build, choose_device, dry_run, train
+from sapggan_lib.training.start import export
 from sapggan_lib.training.step import Step

@@ -33,6 +33,7 @@ class State:
     step: int = 0
     images: int = 0                       # real images shown so far, over all processes
     seconds: float = 0.0                  # training time so far, without snapshots
+    started_from: dict[str, Any] | None = None  # `Start.facts`, where it began with another's weights
     last_average: tuple[int, Generator | None] = field(default=(-1, None), repr=False)  # the step, and `average()` then
 
     PARTS = ("generator", "discriminator", "ema", "optimizer_g", "optimizer_d")
@@ -74,6 +75,7 @@ def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: 
     """Write the state, all random states, the resolved configuration and the data's hash, atomically."""
     content: dict[str, Any] = {part: getattr(state, part).state_dict() for part in State.PARTS}
     content |= {"step": state.step, "images": state.images, "seconds": state.seconds}
+    content |= {"started_from": state.started_from}
     content |= {"random": torch.get_rng_state(), "config": to_mapping(config), "data_hash": data_hash}
     content["device"] = next(state.generator.parameters()).device.type
     content["random_cuda"] = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
@@ -84,6 +86,8 @@ def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: 
 def save_average(folder: Path, state: State, config: TrainConfig, data_hash: str) -> None:
     """Write the averaged generator, and beside it what it is."""
     facts = {"kimg": state.kimg, "step": state.step, "data_hash": data_hash, "train": to_mapping(config)}
+    if state.started_from:
+        facts["started_from"] = state.started_from
     save_generator(folder / WEIGHTS, state.average(), facts)
 
 
@@ -155,6 +159,7 @@ def restore(state: State, content: dict[str, Any]) -> None:
     for part in State.PARTS:
         getattr(state, part).load_state_dict(content[part])
     state.step, state.images, state.seconds = content["step"], content["images"], content["seconds"]
+    state.started_from = content.get("started_from")
     torch.set_rng_state(content["random"])
     if content["random_cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(content["random_cuda"])

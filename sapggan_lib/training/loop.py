@@ -29,6 +29,7 @@ from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.interrupt import Interrupt
 from sapggan_lib.training.log import LogWriter, Snapshot, write_sheet
 from sapggan_lib.training.preflight import make_plan
+from sapggan_lib.training.start import begin
 from sapggan_lib.training.step import Step
 
 Progress = Callable[[float, float, str], object]
@@ -52,6 +53,7 @@ def train(
     config: TrainConfig,
     *,
     resume: bool = False,                     # go on from the folder's checkpoint
+    start_from: Path | None = None,           # a run's folder or a generator's file, to begin with its scales
     on_snapshot: Snapshot | None = None,      # (kimg, averaged generator) -> numbers for the log
     data_hash: str = "",                      # of the store; a resumed run must see the same
     seconds: float = math.inf,                # stop when the run, all its parts together, has trained so long
@@ -78,7 +80,7 @@ def train(
         if rank == 0:
             stack.enter_context(only_one(folder, "another training writes here; wait for it, or choose another folder"))
             sweep(folder / "samples")
-        plan = make_plan(images, folder, config, resume, data_hash, device)
+        plan = make_plan(images, folder, config, resume, data_hash, device, start_from)
         if plan.problem:
             raise plan.problem
         if rank == 0:
@@ -90,6 +92,8 @@ def train(
         state = build(config, device)
         if plan.checkpoint:
             checkpoint.restore(state, plan.checkpoint)
+        elif plan.start:
+            begin(state, plan.start)
         step = FastStep(Step(state, config, device))
         batches = Batches(images, config.model, config.batch, config.seed, device)
         stack.callback(batches.close)
@@ -131,13 +135,14 @@ def train(
 
 
 def dry_run(
-    images: np.ndarray, out: Path | str, config: TrainConfig, *, resume: bool = False, data_hash: str = ""
+    images: np.ndarray, out: Path | str, config: TrainConfig, *, resume: bool = False, data_hash: str = "",
+    start_from: Path | None = None,
 ) -> None:
     """Print what `train` would do with these arguments: its options as resolved, in JSON, and its plan; write nothing.
 
     Raises the `SapgganError` that `train` would begin with.
     """
-    plan = make_plan(images, Path(out), config, resume, data_hash, choose_device(config.device))
+    plan = make_plan(images, Path(out), config, resume, data_hash, choose_device(config.device), start_from)
     print(f"{json.dumps(to_mapping(plan.config), indent=2)}\n{plan.summary}")
     if plan.problem:
         raise plan.problem

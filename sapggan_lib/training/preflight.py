@@ -20,6 +20,7 @@ from sapggan_lib.training.accelerate import choose_fast_paths
 from sapggan_lib.training.batches import check_images
 from sapggan_lib.training.checkpoint import CHECKPOINT, read_checkpoint, same_run
 from sapggan_lib.training.config import TrainConfig, resolve
+from sapggan_lib.training.start import Start, read_start
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,14 @@ class Plan:
 
     config: TrainConfig                # as resolved, nothing left open
     checkpoint: dict[str, Any] | None  # the content of the one to go on from
+    start: Start | None                # what to begin with, when not from nothing
     summary: str                       # parameters, memory, work and fast paths, as lines for people
     problem: SapgganError | None       # what would make it fail
 
 
 def make_plan(
-    images: np.ndarray, folder: Path, config: TrainConfig, resume: bool, data_hash: str, device: torch.device
+    images: np.ndarray, folder: Path, config: TrainConfig, resume: bool, data_hash: str, device: torch.device,
+    start_from: Path | None = None,
 ) -> Plan:
     """The plan of `train` with these arguments, which writes nothing.
 
@@ -44,6 +47,9 @@ def make_plan(
         config = same_run(checkpoint, config, data_hash, folder, device.type)
     elif (folder / CHECKPOINT).exists():
         raise SapgganError(f"{folder}: holds a run already; resume it, or choose another folder")
+    start = read_start(start_from, config.model) if start_from and not checkpoint else None
+    if checkpoint and start_from and not checkpoint.get("started_from"):
+        raise SapgganError(f"{folder}: this run began from nothing; to start from {start_from}, name another folder")
     config, fast_paths = choose_fast_paths(resolve(config, device.type == "cuda"), device)
     with torch.device("meta"):
         generator, discriminator = build_networks(config.model, config.group)
@@ -66,8 +72,9 @@ def make_plan(
         f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
         f"{config.kimg * 1000 / max(1, len(images)):.1f} epochs of {len(images):,} images",
         f"fast paths    {fast_paths}",
+        *([f"starts from   {start}"] if start else []),
     ])
-    return Plan(config, checkpoint, summary, problem)
+    return Plan(config, checkpoint, start, summary, problem)
 
 
 def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder: Path) -> None:

@@ -1,0 +1,106 @@
+"""Beginning a training with what a smaller one has learned: a multi-scale network shares its scales."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from sapggan_lib.base.config import from_mapping, to_mapping
+from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import atomic_path, sha256_file
+from sapggan_lib.models import MODELS, WEIGHTS, ModelConfig, load_generator, save_generator
+from sapggan_lib.training.checkpoint import CHECKPOINT, State, read_checkpoint
+
+BESIDE = ".discriminator.safetensors"  # what ships beside a generator, in place of .safetensors
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a training begins with."""
+
+    generator: Weights
+    ema: Weights
+    discriminator: Weights | None  # None: weights that ship without it; a fresh one learns first
+    facts: dict[str, Any]          # of the file: name, sha256, resolution, kimg; what the new run's files tell of it
+
+    def __str__(self) -> str:
+        both = "generator and discriminator" if self.discriminator else "generator; its discriminator is not there"
+        return "{name}, {resolution} pixels after {kimg:g} kimg: ".format(**self.facts) + both
+
+
+def read_start(source: Path, model: ModelConfig) -> Start:
+    """The start of a training of `model` from a run's folder or a generator's .safetensors file.
+
+    `SapgganError` when it is damaged or missing, and when the two networks share no scales: another model, other
+    settings, other widths where both have a scale, or a larger side than the new one.
+    """
+    if source.is_dir():
+        file, content = source / CHECKPOINT, read_checkpoint(source)
+        began = from_mapping(ModelConfig, content["config"]["model"], str(file))
+        generator, ema, discriminator = content["generator"], content["ema"], content["discriminator"]
+        kimg = content["images"] / 1000
+    else:
+        file, average = source, load_generator(source)
+        began = from_mapping(ModelConfig, average.config, str(file))
+        kimg = json.loads(file.with_suffix(".json").read_text(encoding="utf-8")).get("kimg", 0.0)
+        generator = ema = average.state_dict()
+        beside = source.with_suffix(BESIDE)
+        discriminator = load_file(beside) if beside.is_file() else None
+    refuse_strangers(began, model, file)
+    name = f"{source.name}/{file.name}" if source.is_dir() else file.name
+    facts = {"name": name, "sha256": sha256_file(file), "resolution": began.resolution, "kimg": kimg}
+    return Start(generator, ema, discriminator, facts)
+
+
+def refuse_strangers(began: ModelConfig, model: ModelConfig, file: Path) -> None:
+    """`SapgganError` for the first setting by which a network of `model` cannot go on from one of `began`."""
+    shared = len(began.feature_maps)
+    one = to_mapping(began) | {"widths": list(began.feature_maps), "resolution": 0}
+    other = to_mapping(model) | {"widths": list(model.feature_maps[:shared]), "resolution": 0}
+    differing = [f"{name} is {one[name]!r} there and {other[name]!r} here" for name in one if one[name] != other[name]]
+    if began.resolution > model.resolution:
+        differing.append(f"its side of {began.resolution} pixels is above {model.resolution}")
+    if not MODELS[model.name].multi_scale:
+        differing.append(f"{model.name} trains one scale at a time; sapggan trains all")
+    if differing:
+        raise SapgganError(f"{file}: cannot start from it: {'; '.join(differing)}")
+
+
+def begin(state: State, start: Start) -> None:
+    """Put the start's weights into a new `state`: every scale that both have; the optimisers begin anew.
+
+    What is new stays as drawn: the scales above, and in the discriminator the layer by which the formerly largest
+    image enters, since now maps from above join it there.
+    """
+    take(state.generator, start.generator)
+    take(state.ema, start.ema)
+    if start.discriminator is not None:
+        take(state.discriminator, start.discriminator)
+    state.started_from = start.facts
+
+
+def take(network: nn.Module, weights: Weights) -> None:
+    """Load those of `weights` that the network has, under their name and in their shape."""
+    mine = network.state_dict()
+    network.load_state_dict(mine | {
+        name: value for name, value in weights.items()
+        if name in mine and getattr(value, "shape", None) == getattr(mine[name], "shape", None)
+    })  # fmt: skip
+
+
+def export(folder: Path, out: Path) -> None:
+    """Write a run's averaged generator in half precision to `out` (.safetensors), its discriminator beside it.
+
+    That is what ships: half the size, and another training can start from it. `SapgganError` for a damaged run.
+    """
+    average = load_generator(folder)
+    facts = json.loads((folder / WEIGHTS).with_suffix(".json").read_text(encoding="utf-8"))
+    weights = {name: value.half().contiguous() for name, value in read_checkpoint(folder)["discriminator"].items()}
+    with atomic_path(out.with_suffix(BESIDE)) as temporary:
+        temporary.write_bytes(save(weights))
+    save_generator(out, average.half(), {key: value for key, value in facts.items() if key != "model"})
