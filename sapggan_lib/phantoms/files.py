@@ -1,7 +1,6 @@
 """A folder of synthetic chest radiographs as DICOM, in the variety that hospitals send; the same bytes by seed."""
 
 import csv
-import io
 import itertools
 import json
 import os
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.files import ROOT, atomic_path, write_json, write_text
-from sapggan_lib.phantoms.image import FINDINGS, View, finding_boxes, phantom_image
+from sapggan_lib.base.files import ROOT, atomic_path, write_json
+from sapggan_lib.phantoms.findings import FINDINGS
+from sapggan_lib.phantoms.image import View, finding_boxes, phantom_image
 
 VISITS: tuple[tuple[View, ...], ...] = (                  # what one patient has; 64 % of all images are PA
     ("PA",), ("PA",), ("PA", "lateral"), ("PA", "lateral"), ("PA", "PA"), ("PA", "PA", "lateral"), ("PA", "AP"),
@@ -102,7 +102,13 @@ def write_phantoms(
             child.kill()
             child.wait()
     if findings:
-        write_text(out / "findings.csv", _findings_table(shots, seed, size))
+        with atomic_path(out / "findings.csv") as temporary, temporary.open("w", newline="") as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(("path", "patient", "view", "finding", "boxes"))
+            for shot in shots:
+                boxes = finding_boxes(*_drawn(shot, seed, size)) if shot.finding else []
+                text = ";".join(",".join(map(str, box)) for box in boxes)
+                table.writerow((shot.path, shot.patient, shot.view, shot.finding, text))
     begun.replace(finished)
     return shots
 
@@ -111,18 +117,6 @@ def _drawn(shot: Shot, seed: int, size: int) -> tuple[int, int, View, float, int
     """The arguments of `phantom_image` and `finding_boxes` for a shot."""
     aspect = float(np.random.default_rng([seed, shot.patient, shot.number]).uniform(0.84, 1.0))
     return seed * 100_003 + shot.patient, size, shot.view, aspect, shot.number, shot.finding
-
-
-def _findings_table(shots: list[Shot], seed: int, size: int) -> str:
-    """The text of `findings.csv`."""
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("path", "patient", "view", "finding", "boxes"))
-    for shot in shots:
-        boxes = finding_boxes(*_drawn(shot, seed, size)) if shot.finding else []
-        text = ";".join(",".join(map(str, box)) for box in boxes)
-        rows.writerow((shot.path, shot.patient, shot.view, shot.finding, text))
-    return table.getvalue()
 
 
 def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
