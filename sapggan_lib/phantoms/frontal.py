@@ -83,10 +83,10 @@ def _bones(x: np.ndarray, y: np.ndarray, b: dict[str, float], ap: bool, apex: fl
             front.append((reach - (reach - 0.24 - 0.02 * i) * t, curve[-1] + 0.05 + 0.27 * t**1.3, 0.030 - 0.008 * t))
     clavicle = apex + 0.22 - (0.08 if ap else 0.22) * t**0.8 + 0.025 * np.sin(6.3 * t)
     bones = 0.11 * filled(x, y, back) + 0.055 * filled(x, y, front)
-    bones += 0.15 * filled(x, y, [(0.07 + 0.68 * t, clavicle, 0.030 - 0.008 * np.sin(np.pi * t))])
+    bones += 0.15 * filled(x, y, [(0.07 + 0.68 * t, clavicle, (0.030 - 0.008 * np.sin(np.pi * t)) * (1 - t**9))])
     blade = b["cage"] * (0.86 if ap else 1.0)                  # AP: shoulder blades lie over the lungs
     bones += 0.10 * step(1 - ((u - blade - 0.12) / 0.16) ** 2 - ((y - apex - 0.42) / 0.40) ** 2, 0.4, 0.3)
-    bones += 0.22 * step(1 - np.hypot((u - b["cage"] - 0.20) / 0.12, (y - apex - 0.20) / 0.12), 0.15, 0.2)
+    bones += 0.15 * step(1 - np.hypot((u - b["cage"] - 0.20) / 0.12, (y - apex - 0.20) / 0.12), 0.15, 0.2)
     phase = (y - apex) / 0.118 * 2 * np.pi                     # vertebrae and the discs between them
     soft = 0.012 + 0.03 * step(-y, -apex - 0.3, 0.1)
     bones += step(0.085 - u, 0, soft) * (0.16 + 0.03 * np.tanh(2.5 * np.cos(phase)))
