@@ -90,7 +90,7 @@ def test_settings_are_yaml_so_that_types_are_never_guessed():
 
 def test_from_phantoms_to_a_trained_model_and_its_samples(capsys, tmp_path):
     scans, store, trained = tmp_path / "scans", tmp_path / "store", tmp_path / "run"
-    assert run(capsys, "phantom", scans, "--n", 12)[0] == 0
+    assert run(capsys, "phantom", scans, "--n", 12, "--findings", 0.5)[0] == 0 and (scans / "findings.csv").exists()
     status, out, _ = run(capsys, "preprocess", scans, store, "--size", 16, "--workers", 1)
     assert status == 0 and "12 files: " in out
     small = ["--set", "model.widths=[8,8,8]", "--set", "model.latent=8", "--set", "batch=4", "--kimg", "0.012"]
