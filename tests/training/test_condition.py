@@ -88,7 +88,7 @@ def run(step_class, **options):
 
 
 @pytest.mark.parametrize("options", [
-    {"r1_gamma": 1.0}, {"r1_gamma": 1.0, "r1_every": 1}, {"name": "pggan", "loss": "wgan-gp", "grow_kimg": 0.001},
+    {"r1_gamma": 1.0}, {"loss": "wgan-gp"},
 ])  # fmt: skip
 def test_compiled_blocks_train_the_same_classes(options):
     def compiled(state, settings, device):
@@ -119,13 +119,13 @@ def test_labels_stay_with_their_images_also_across_passes():
 
 
 @pytest.mark.parametrize(("labels", "message"), [
-    (None, "labels go with model.classes"), (LABELS[:5], "a number below 2 for each of 24"),
+    (None, "labels go with model"), (LABELS[:5], "a number below 2 for each of 24"),
     (LABELS + 1, "a number below 2 for each of 24"),
 ])  # fmt: skip
 def test_labels_that_do_not_fit_are_refused(tmp_path, labels, message):
     with pytest.raises(SapgganError, match=message):
         train(IMAGES, tmp_path, config(), labels=labels)
-    with pytest.raises(SapgganError, match="labels go with model.classes"):
+    with pytest.raises(SapgganError, match=r"labels go with model\.classes"):
         train(IMAGES, tmp_path, config(model=dataclasses.replace(MODEL, classes=())), labels=LABELS)
 
 
@@ -164,8 +164,8 @@ def test_what_a_table_lacks_is_named(tmp_path, store):
     table = tmp_path / "Data_Entry.csv"
     with pytest.raises(SapgganError, match='no column "Finding Label"; did you mean "Finding Labels"'):
         read_labels(store, "Finding Label", table)
-    with pytest.raises(SapgganError, match='no image of class "Efusion".*did you mean "Effusion"'):
+    with pytest.raises(SapgganError, match=r'no image of class "Efusion".*did you mean "Effusion"'):
         read_labels(store, "Finding Labels", table, ["Efusion", "Mass"])
     table.write_text("\n".join(line for line in table.read_text().splitlines() if not line.startswith("im3")))
-    with pytest.raises(SapgganError, match="names 5 of the 6 files .* it lacks im3.png"):
+    with pytest.raises(SapgganError, match=r"names 5 of the 6 files .* it lacks im3\.png"):
         read_labels(store, "Finding Labels", table)
