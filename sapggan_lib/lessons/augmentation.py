@@ -105,8 +105,8 @@ def experiment(
     extractor: str,
     ratios: Sequence[float],
     seed: int = 0,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """For each number of positives the arms' table (`compare_arms`), and each generator's class consistency.
+) -> tuple[pd.DataFrame, pd.DataFrame, Generator]:
+    """For each number of positives the arms' table (`compare_arms`), each generator's class consistency, the last one.
 
     Each generator has seen the real images of its own arm and no others.
     """
@@ -129,7 +129,7 @@ def experiment(
             consistency.append((n, number, *class_consistency(real, made, number)))
         tables.append(compare_arms(scores, task.positive[test], task.patients[test], seed=seed).assign(positives=n))
     columns = ["positives", "seed", "AUROC", "low", "high"]
-    return pd.concat(tables, ignore_index=True), pd.DataFrame(consistency, columns=columns)
+    return pd.concat(tables, ignore_index=True), pd.DataFrame(consistency, columns=columns), generator
 
 
 def against_duplicates(table: pd.DataFrame, metric: str = "AUROC") -> pd.DataFrame:

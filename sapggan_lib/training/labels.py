@@ -4,12 +4,13 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.privacy import original_paths
-from sapggan_lib.store import Store, read_manifest
+from sapggan_lib.store import Store
 
 OTHER = "other"  # the class of images that have none of the wanted ones
 
@@ -42,24 +43,33 @@ def read_labels(
 
 def _read_cells(store: Store, column: str, table: Path | str | None) -> list[str]:
     """The column's text for each image of the store."""
-    rows = sorted((row for row in read_manifest(store.path) if row["status"] == "kept"), key=lambda r: int(r["index"]))
+    rows = store.manifest[store.manifest["status"] == "kept"].sort_values("index")
+    lines = rows if table is None else _read_table(table)
+    if column not in lines:
+        raise SapgganError(f'{table or store.path}: no column "{column}"; {near_match(column, lines)}')
     if table is None:
-        return [row[_known(column, row, store.path / "manifest.csv")] for row in rows]
-    lines = _read_table(Path(table))
-    _known(column, lines[0], table)
+        return list(rows[column])
     originals = original_paths(store.path)
-    files = [originals.get(row["path"], row["path"]) for row in rows]
-    best: list[str | None] = []
-    for name in lines[0].keys() - {column}:  # the column that names most files
-        cells = {line[name].strip().replace("\\", "/"): line[column] for line in lines}
-        found = [_find(file, cells) for file in files]
-        best = max(best, found, key=lambda texts: sum(text is not None for text in texts))
-    lost = [Path(file).name for file, text in zip(files, best, strict=True) if text is None]
+    files = [originals.get(path, path) for path in rows["path"]]
+    told: list[str | None] = []
+    for names in lines.drop(columns=column).to_dict("list").values():  # the column that names most files
+        cells = {name.strip().replace("\\", "/"): text for name, text in zip(names, lines[column], strict=True)}
+        told = max(told, [_find(file, cells) for file in files], key=lambda texts: len(texts) - texts.count(None))
+    lost = [Path(file).name for file, text in zip(files, told, strict=True) if text is None]
     if lost:
         raise SapgganError(f"{table}: names {len(files) - len(lost):,} of the {len(files):,} files of {store.path}; it "
                            f"lacks {', '.join(lost[:3])}{', ...' if len(lost) > 3 else ''}; take the table that "
                            "belongs to them")  # fmt: skip
-    return [text or "" for text in best]
+    return [text or "" for text in told]
+
+
+def _read_table(path: Path | str) -> Any:
+    import pandas as pd  # not at the top: a node that only trains may lack it
+
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python", encoding="utf-8-sig")
+    except (OSError, ValueError, csv.Error) as error:
+        raise SapgganError(f"{path}: not a readable CSV table ({type(error).__name__})") from None
 
 
 def _find(file: str, cells: dict[str, str]) -> str | None:
@@ -67,22 +77,3 @@ def _find(file: str, cells: dict[str, str]) -> str | None:
     parts = file.split("/")
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
     return next((cells[name] for tail in tails for name in (tail, tail.rsplit(".", 1)[0]) if name in cells), None)
-
-
-def _known(column: str, row: dict[str, str], where: Path | str) -> str:
-    if column not in row:
-        raise SapgganError(f'{where}: no column "{column}"; {near_match(column, row)}')
-    return column
-
-
-def _read_table(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            head = stream.readline(1 << 16)
-            stream.seek(0)
-            lines = list(csv.DictReader(stream, delimiter=max(",;\t", key=head.count), restval="", restkey=""))
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise SapgganError(f"{path}: not a readable CSV table ({type(error).__name__})") from None
-    if not lines:
-        raise SapgganError(f"{path}: an empty table")
-    return lines

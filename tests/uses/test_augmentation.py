@@ -80,7 +80,7 @@ def test_the_bootstrap_takes_patients_whole():
 
 def test_equal_arms_differ_by_exactly_nothing():
     real = side(30, 10)
-    scores = arm_scores(real, side(20, 20, seed=4).both, {"same": Side(real.negative, real.positive)}, real.positive, [1])
+    scores = arm_scores(real, side(20, 20, seed=4).both, {"same": real}, real.positive, [1])
     table = compare_arms([scores], side(20, 20).truth, np.arange(40))
     same = table[(table["arm"] == "same x 1") & (table["against"] == "duplicated x 1")]
     assert len(same) == 2 and (same[["value", "low", "high"]] == 0).all(axis=None)
