@@ -128,7 +128,7 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, labels, message):
 
 
 def test_the_discriminator_learns_which_label_goes_with_which_images():
-    """Known answer: classes that differ in brightness alone; of two labels the right one raises a real image's logit."""
+    """Known answer: classes that differ in brightness alone; the right label raises a real image."""
     settings = resolve(config(condition_start=0.0, condition_end=0.0))
     torch.manual_seed(0)
     step, labels = Step(build(settings, CPU), settings, CPU), torch.arange(8) % 2
