@@ -74,27 +74,32 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def wgan_penalty(discriminator: nn.Module, real: list[Tensor], fake: list[Tensor], epsilon: Tensor) -> Tensor:
+def wgan_penalty(
+    discriminator: nn.Module, real: list[Tensor], fake: list[Tensor], epsilon: Tensor, *labels: Tensor
+) -> Tensor:
     """WGAN-GP's `mean (|gradient| - 1)^2` at `epsilon real + (1 - epsilon) fake`, unweighted.
 
     `real`, `fake`: lists of images `[N, C, r, r]`; `epsilon` `[N]` in [0, 1] is shared by all scales, and the
-    penalty is the mean over scales, so that several scales weigh as much as one.
+    penalty is the mean over scales, so that several scales weigh as much as one. `labels` `[N]`: of both, where
+    there are classes.
     """
     e = epsilon[:, None, None, None]
     between = [torch.lerp(f.detach(), r, e).requires_grad_() for r, f in zip(real, fake, strict=True)]
-    norms = (_squared_gradients(discriminator, between) + 1e-12).sqrt()  # [scales, N]; .norm() has no gradient at 0
+    squared = _squared_gradients(discriminator, between, *labels)             # [scales, N]
+    norms = (squared + 1e-12).sqrt()                                          # .norm() has no gradient at 0
     return (norms - 1).square().mean()
 
 
-def gradient_penalty(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
+def gradient_penalty(discriminator: nn.Module, images: list[Tensor], *labels: Tensor) -> Tensor:
     """`mean |gradient|^2 / 2` at `images`, mean over scales, to be weighted by gamma (Mescheder 2018).
 
     R1 at real images, R2 at generated ones.
     """
-    return _squared_gradients(discriminator, [image.detach().requires_grad_() for image in images]).mean() / 2
+    images = [image.detach().requires_grad_() for image in images]
+    return _squared_gradients(discriminator, images, *labels).mean() / 2
 
 
-def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor:
+def _squared_gradients(discriminator: nn.Module, images: list[Tensor], *labels: Tensor) -> Tensor:
     """Squared gradient norms of the logits with respect to each scale's images, `[scales, N]`, differentiable.
 
     Always in float32, since a bf16 gradient's square is too coarse; and eager, since compiled code has no double
@@ -102,8 +107,8 @@ def _squared_gradients(discriminator: nn.Module, images: list[Tensor]) -> Tensor
     """
     compiled = getattr(discriminator, "compiled_gradients", None)
     if compiled:
-        return compiled(images)  # type: ignore[no-any-return]
+        return compiled(images, *labels)  # type: ignore[no-any-return]
     with torch.compiler.set_stance("force_eager"), full_precision(images[0].device):
-        logits = discriminator(images)
+        logits = discriminator(images, *labels)
         gradients = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])

@@ -103,14 +103,20 @@ def original_path(store: Path | str, which: int | str) -> Path:
     path = next((row["path"] for row in read_manifest(store) if row[column] == str(which)), None)
     if path is None:
         raise SapgganError(f'{store / "manifest.csv"}: no row has {column} "{which}"')
+    file = original_paths(store).get(path)
+    if file:
+        return Path(file)
     listed = paths_file(patient_key(), (row["path"] for row in read_manifest(store)))
-    with contextlib.suppress(FileNotFoundError), listed.open(encoding="utf-8") as stream:
-        for line in stream:
-            name, file = json.loads(line)
-            if name == path:
-                return Path(file)
     raise SapgganError(f"{store}: {listed} does not lead back to its files; take the key of the user who made the "
                        f"store with the folder paths beside it ({KEY_VARIABLE}), or preprocess the same files again")
+
+
+def original_paths(store: Path | str) -> dict[str, str]:
+    """The store's input files, absolute, by the manifest's `path`; empty where this user lacks the private list."""
+    listed = paths_file(patient_key(), (row["path"] for row in read_manifest(store)))
+    with contextlib.suppress(FileNotFoundError), listed.open(encoding="utf-8") as stream:
+        return dict(map(json.loads, stream))
+    return {}
 
 
 def _make_key(path: Path) -> None:

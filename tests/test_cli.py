@@ -132,3 +132,16 @@ def test_a_dry_run_says_what_would_be_done_or_why_not_and_writes_nothing(capsys,
     assert run(capsys, *arguments, "--resume")[0] == 1
     assert run(capsys, *arguments[:3], "--out", tmp_path / "store" / "images.npy" / "run", *arguments[5:])[0] == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_classes_come_from_a_column_and_are_sampled_by_name(capsys, tmp_path):
+    rows = [{"path": f"{i}", "status": "kept", "index": i, "view": ("AP", "PA")[i % 2]} for i in range(12)]
+    write_store(tmp_path / "store", np.zeros((12, 16, 16), np.uint8), rows)
+    small = ["--kimg", "0.008", "--set", "model.widths=[8,8,8]", "--set", "model.latent=8", "--set", "batch=4"]
+    train = ["train", "--data", tmp_path / "store", "--out", tmp_path / "run", *small]
+    assert run(capsys, *train, "--classes", "AP,PA")[0] == 2
+    assert "did you mean" in run(capsys, *train, "--condition", "vew")[2]
+    assert run(capsys, *train, "--condition", "view")[0] == 0
+    sample = ["sample", tmp_path / "run", tmp_path / "out", "--n", 2]
+    assert run(capsys, *sample, "--class", "PA")[0] == 0 and len(list((tmp_path / "out").glob("*.png"))) == 2
+    assert 'did you mean "PA"' in run(capsys, *sample, "--class", "pA")[2]

@@ -9,7 +9,8 @@ import click
 from sapggan_lib import __version__
 from sapggan_lib.base.config import PreprocessConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, parse_settings, read_yaml
+from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, parse_settings
+from sapggan_lib.cli.training import condition_options, read_condition, training_config
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -88,6 +89,7 @@ def which(store: Path, index: str) -> None:
               help="ra-hinge, for instance.  [default: the model's]")
 @click.option("--resolution", type=POSITIVE, help="Of the images.  [default: the store's]")
 @click.option("--kimg", type=float, help="Length in thousands of real images shown.")
+@condition_options
 @click.option("--config", type=PATH, metavar="FILE", help="YAML with any field of TrainConfig.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A field: model.widths=[64,64].")
 @click.option("--curve", type=POSITIVE, metavar="N", help="Score N samples at ten points of the training.")
@@ -96,30 +98,27 @@ def which(store: Path, index: str) -> None:
               help="Begin with the scales of a smaller sapggan: a training folder or a .safetensors file.")
 @click.option("--dry-run", is_flag=True, help="Say what it would do, or why not; write nothing.")
 def train(data: Path, out: Path, model: str | None, loss: str | None, resolution: int | None, kimg: float | None,
-          config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool,
-          start_from: Path | None, dry_run: bool) -> None:  # fmt: skip
+          config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool, start_from: Path | None,
+          dry_run: bool, **condition: Any) -> None:  # fmt: skip
     """Train a model on a store.
 
     Options go over --set, which goes over the file.
     """
     from sapggan_lib.store import open_store
-    from sapggan_lib.training import TrainConfig, train
     from sapggan_lib.training import dry_run as print_plan
+    from sapggan_lib.training import train
 
     store = open_store(data)
-    mapping = read_yaml(config) if config else {}
-    network = {"resolution": store.resolution, "channels": store.channels} | dict(mapping.pop("model", {}))
+    classes, labels = read_condition(store, **condition)
+    options: dict[str, Any] = {"resume": resume, "data_hash": store.hash, "labels": labels, "start_from": start_from}
+    network = {"resolution": store.resolution, "channels": store.channels, "classes": classes}
     flags = {"model.name": model, "model.resolution": resolution, "loss": loss, "kimg": kimg}
-    given = parse_settings(settings) | {key: value for key, value in flags.items() if value is not None}
-    for key, value in given.items():
-        target = network if key.startswith("model.") else mapping
-        target[key.removeprefix("model.")] = value
-    training = from_mapping(TrainConfig, {"model": network} | mapping, str(config or "train"))
+    training = training_config(config, network, settings, flags)
     if curve:
         points = tuple(training.kimg * tenth / 10 for tenth in range(1, 11))
         training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
     if dry_run:
-        return print_plan(store.images, out, training, resume=resume, data_hash=store.hash, start_from=start_from)
+        return print_plan(store.images, out, training, **options)
     scores = None
     if curve:
         from sapggan_lib import evaluation
@@ -127,7 +126,7 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(data), extractor)
         scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
-    train(store.images, out, training, resume=resume, on_snapshot=scores, data_hash=store.hash, start_from=start_from)
+    train(store.images, out, training, on_snapshot=scores, **options)
 
 
 @sapggan.command()
@@ -153,8 +152,10 @@ def export(run: Path, out: Path) -> None:
 @click.option("--n", type=POSITIVE, default=64, show_default=True, help="Number of images.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--truncation", default=1.0, show_default=True, help="Below 1: more typical, less varied.")
+@click.option("--class", "label", metavar="NAME", help="Of a generator with classes.  [default: each in turn]")
 @click.option("--format", type=OneOf(["png", "dicom"]), default="png", show_default=True)
-def sample(checkpoint: Path, out: Path, n: int, seed: int, truncation: float, format: str) -> None:
+def sample(checkpoint: Path, out: Path, n: int, seed: int, truncation: float, label: str | None,
+           format: str) -> None:  # fmt: skip
     """Make images with a trained generator.
 
     CHECKPOINT is a training folder or a .safetensors file.
@@ -165,7 +166,7 @@ def sample(checkpoint: Path, out: Path, n: int, seed: int, truncation: float, fo
     from sapggan_lib.models import generate, load_generator
 
     generator = load_generator(checkpoint).to("cuda" if torch.cuda.is_available() else "cpu")
-    images = generate(generator, n, seed=seed, truncation=truncation)
+    images = generate(generator, n, seed=seed, truncation=truncation, label=label)
     if format == "dicom":
         from sapggan_lib.dicom import write_secondary_capture
 

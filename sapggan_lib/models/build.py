@@ -1,11 +1,16 @@
 """Networks by the name of their model."""
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
+from typing import TypeVar
 
 from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.models.network import MODELS, Discriminator, Generator, ModelConfig, default_widths
+from sapggan_lib.models.layers import ClassVectors
+from sapggan_lib.models.network import MODELS, Discriminator, Generator, ModelConfig, Network, default_widths
+
+N = TypeVar("N", bound=Network)
 
 
 def build_generator(
@@ -17,6 +22,7 @@ def build_generator(
     attention: str = "se",                # se, sagan, none; sapggan only
     se_ratio: int = 16,
     se_place: str = "between",            # between, end
+    classes: Sequence[str] = (),          # names, in the order of the labels that the network then takes
 ) -> Generator:
     """A generator: z `[N, latent]` to a list of float32 images `[N, C, r, r]`, smallest first, near [-1, 1].
 
@@ -24,7 +30,7 @@ def build_generator(
     `.latent` are numbers. Raises `SapgganError` for an unknown name or sizes that do not fit together.
     """
     return generator_of(ModelConfig(
-        name, resolution, channels, latent, widths, attention, se_ratio, se_place  # type: ignore[arg-type]
+        name, resolution, channels, latent, widths, attention, se_ratio, se_place, tuple(classes)  # type: ignore[arg-type]
     ))  # fmt: skip
 
 
@@ -37,13 +43,14 @@ def build_discriminator(
     se_ratio: int = 16,
     se_place: str = "between",
     stddev_group: int = 4,                # images of a minibatch stddev; not for dcgan, which has none
+    classes: Sequence[str] = (),
 ) -> Discriminator:
     """The discriminator for `build_generator`'s images: a list of `[N, C, r, r]` to float32 logits `[N]`.
 
     Other arguments and errors as in `build_generator`. `.group` is the minibatch stddev's group (1: none).
     """
     return discriminator_of(ModelConfig(
-        name, resolution, channels, 1, widths, attention, se_ratio, se_place  # type: ignore[arg-type]
+        name, resolution, channels, 1, widths, attention, se_ratio, se_place, tuple(classes)  # type: ignore[arg-type]
     ), stddev_group)  # fmt: skip
 
 
@@ -54,13 +61,23 @@ def build_networks(config: ModelConfig, stddev_group: int = 4) -> tuple[Generato
 
 def generator_of(config: ModelConfig) -> Generator:
     config = checked(config)
-    generator = MODELS[config.name].generator(config)
+    generator = with_classes(MODELS[config.name].generator(config), config)
     generator.config, generator.resolution, generator.latent = to_mapping(config), config.resolution, config.latent
     return generator
 
 
 def discriminator_of(config: ModelConfig, stddev_group: int) -> Discriminator:
-    return MODELS[config.name].discriminator(checked(config, stddev_group), stddev_group)
+    config = checked(config, stddev_group)
+    return with_classes(MODELS[config.name].discriminator(config, stddev_group), config)
+
+
+def with_classes(network: N, config: ModelConfig) -> N:
+    """The network with a vector for each class, where there are classes; `SapgganError` when it takes none."""
+    if config.classes:
+        if "labels" not in inspect.signature(network.forward).parameters:
+            raise SapgganError(f'model "{config.name}" takes no classes: its networks\' forward has no labels')
+        network.class_vectors = ClassVectors(len(config.classes), config.feature_maps[0])
+    return network
 
 
 def checked(config: ModelConfig, stddev_group: int = 1) -> ModelConfig:
@@ -75,6 +92,8 @@ def checked(config: ModelConfig, stddev_group: int = 1) -> ModelConfig:
     for name, number in (("latent", config.latent), ("se_ratio", config.se_ratio), ("stddev_group", stddev_group)):
         if not isinstance(number, int) or number < 1:
             raise SapgganError(f"{name} must be a whole number above 0, not {number!r}")
+    if len(set(config.classes)) != len(config.classes) or len(config.classes) == 1:
+        raise SapgganError(f"classes must be none, or at least two different names, not {list(config.classes)}")
     widths, plan = tuple(config.feature_maps), default_widths(config.resolution, config.name)
     even = all(isinstance(width, int) and width >= 4 and width % 2 == 0 for width in widths)
     if len(widths) != len(plan) or not even:

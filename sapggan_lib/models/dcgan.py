@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sapggan_lib.models import network
-from sapggan_lib.models.layers import leaky
+from sapggan_lib.models.layers import leaky, project
 from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.tensors import global_mean, rank_and_world
 
@@ -49,9 +49,9 @@ class Generator(network.Generator):
         self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1), nn.Tanh())
         self.apply(initialize)
 
-    def forward(self, z: Tensor) -> list[Tensor]:
-        x = z[:, :, None, None]
-        for block in self.blocks:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        x = self.with_class(self.blocks[0](z[:, :, None, None]), labels)
+        for block in self.blocks[1:]:
             x = block(x)                                                    # [N, width, r, r]
         return [self.to_image(x).float()]
 
@@ -69,7 +69,7 @@ class Generator(network.Generator):
                 module.momentum = None  # the mean of all batches
         random = torch.Generator().manual_seed(0)
         for _ in range(batches):
-            copied(torch.randn(batch, self.latent, generator=random).to(next(self.parameters())))
+            copied(torch.randn(batch, self.latent, generator=random).to(next(self.parameters())), *self.in_turn(batch))
         return copied.eval()
 
 
@@ -104,11 +104,11 @@ class Discriminator(network.Discriminator):
         self.blocks.append(Down(config.channels, widths[-1], norm=False))
         self.apply(initialize)
 
-    def forward(self, images: list[Tensor]) -> Tensor:
+    def forward(self, images: list[Tensor], labels: Tensor | None = None) -> Tensor:
         (x,) = images
-        for block in reversed(self.blocks):
+        for block in reversed(self.blocks[1:]):
             x = block(x)
-        return x.float().flatten()
+        return project(self.blocks[0](x).float().flatten(), x.float().sum((2, 3)), self.vectors(labels))
 
 
 def initialize(module: nn.Module) -> None:

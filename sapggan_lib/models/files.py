@@ -1,7 +1,7 @@
 """Generators as files, and images out of generators."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from sapggan_lib.base.config import from_mapping, to_mapping
-from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.base.files import atomic_path, write_json
 from sapggan_lib.models.build import build_generator
 from sapggan_lib.models.network import Generator, ModelConfig
@@ -28,28 +28,47 @@ def latents(n: int, width: int, seed: int) -> Tensor:
 
 
 @torch.no_grad()
-def generate(generator: Generator, n: int, seed: int = 0, batch: int = 16, truncation: float = 1.0) -> np.ndarray:
+def generate(
+    generator: Generator, n: int, seed: int = 0, batch: int = 16, truncation: float = 1.0, label: str | None = None
+) -> np.ndarray:
     """Images as uint8 `[n, R, R]`, or `[n, R, R, 3]` from a colour generator, at the full resolution R.
 
     The same for a seed whatever `n` and `batch`; the global random state stays untouched. StyleGAN's images get
     noise of their own (`randomize_noise` in the authors' metrics). `truncation` below 1 trades variety for typical
-    images in StyleGAN (a pull towards the mean style); the other models refuse it.
+    images in StyleGAN (a pull towards the mean style); the other models refuse it. `label` names one of a conditional
+    generator's classes; without it they come in turn. `SapgganError` for a class that there is not.
     """
     device = next(generator.parameters()).device
     random = torch.Generator().manual_seed(seed ^ 2**31)  # another stream than the latents'
-    images = []
+    images, labels = [], labels_of(generator, n, label)
     training = generator.training
     generator.eval()
-    for z in latents(n, generator.latent, seed).split(batch):
+    for i, z in enumerate(latents(n, generator.latent, seed).split(batch)):
         noise = generator.draw_noise(len(z), random)
-        images.append(to_uint8(sample(generator, z.to(device), truncation, noise)))
+        some = [numbers[batch * i:batch * (i + 1)] for numbers in labels]
+        images.append(to_uint8(sample(generator, z.to(device), truncation, noise, some)))
     generator.train(training)
     stacked = np.concatenate(images)
     return stacked[..., 0] if stacked.shape[-1] == 1 else stacked
 
 
+def labels_of(generator: Generator, n: int, label: str | None) -> tuple[Tensor, ...]:
+    """Labels `[n]` of the class named `label`; None: of each class in turn, and none from a generator without."""
+    if label is None:
+        return generator.in_turn(n)
+    classes = generator.config["classes"]
+    if label not in classes:
+        hint = near_match(label, classes) if classes else "it was trained without classes"
+        raise SapgganError(f'no class "{label}" in this generator; {hint}')
+    return (torch.full_like(*generator.in_turn(n), classes.index(label)),)
+
+
 def sample(
-    generator: Generator, z: Tensor, truncation: float = 1.0, noise: Mapping[str, Tensor] | None = None
+    generator: Generator,
+    z: Tensor,
+    truncation: float = 1.0,
+    noise: Mapping[str, Tensor] | None = None,
+    labels: Sequence[Tensor] = (),  # one `[N]` for a generator with classes
 ) -> Tensor:
     """The largest image for each z, `[N, C, R, R]`; a growing generator's is enlarged to R by nearest neighbour.
 
@@ -58,7 +77,7 @@ def sample(
     if truncation != 1 and not generator.truncates:
         raise SapgganError("truncation is for stylegan alone; leave it at 1")
     options = {} if truncation == 1 else {"truncation": truncation}
-    image = functional_call(generator, dict(noise or {}), (z,), options)[-1]
+    image = functional_call(generator, dict(noise or {}), (z, *labels), options)[-1]
     return F.interpolate(image, size=(generator.resolution,) * 2)
 
 

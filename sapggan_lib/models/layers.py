@@ -208,7 +208,7 @@ class SelfAttention(nn.Module):
 
 
 class Head(nn.Module):
-    """The end of a discriminator at 4x4: maps `[N, width, 4, 4]` to logits `[N]` in float32."""
+    """The end of a discriminator at 4x4: maps `[N, width, 4, 4]`, and class vectors `[N, width]`, to float32 `[N]`."""
 
     def __init__(
         self,
@@ -222,8 +222,33 @@ class Head(nn.Module):
         self.dense = Linear(width * 16, width)
         self.logit = Linear(width, 1, gain=1.0)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, vectors: Tensor | None = None) -> Tensor:
         x = self.attention(leaky(self.conv(x)))
         x = leaky(self.dense(x.flatten(1)))
         with full_precision(x.device):
-            return self.logit(x.float()).flatten()
+            return project(self.logit(x.float()).flatten(), x.float(), vectors)
+
+
+class ClassVectors(nn.Module):
+    """A vector for each class, weighted by `ramp`: labels `[N]` to float32 `[N, width]`.
+
+    All begin at 0, and draw no random numbers: a conditional network begins as the unconditional one of its seed.
+    Training moves the ramp from 0 to 1, so that classes come in after the images (Shahbazi 2022).
+    """
+
+    def __init__(self, classes: int, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(classes, width))
+        self.register_buffer("ramp", torch.ones(()))  # on the device: no recompiling as it moves
+        self.ramp: Tensor
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return self.ramp * F.embedding(labels, self.weight)
+
+
+def project(logits: Tensor, features: Tensor, vectors: Tensor | None) -> Tensor:
+    """Logits `[N]` plus each image's features `[N, width]` along its class's vector (Miyato 2018, equation 3).
+
+    Divided by the root of the width, as the weights of the logit are (equalized learning rate). None: no classes.
+    """
+    return logits if vectors is None else logits + (features * vectors).sum(1) / math.sqrt(features.shape[1])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sapggan_lib.base.errors import SapgganError, near_match
+from sapggan_lib.models.layers import ClassVectors
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class ModelConfig:
     attention: Literal["se", "sagan", "none"] = "se"      # sapggan only, as are the next two
     se_ratio: int = 16                                    # maps / hidden units of squeeze-and-excitation
     se_place: Literal["between", "end"] = "between"       # a block's two convolutions, or after them
+    classes: tuple[str, ...] = ()                         # names, in the order of the labels; none: unconditional
 
     def __post_init__(self) -> None:
         if self.name not in MODELS:
@@ -44,9 +46,25 @@ def default_widths(resolution: int, name: str = "sapggan") -> tuple[int, ...]:
 
 
 class Network(nn.Module):
-    """Either network of a model."""
+    """Either network of a model. With classes, `forward` takes labels `[N]` after its input."""
 
     blocks: nn.ModuleList    # compiled one by one
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.class_vectors: ClassVectors | None = None  # `build_networks` gives them, as wide as the maps at 4x4
+
+    def vectors(self, labels: Tensor | None) -> Tensor | None:
+        """Class vectors `[N, width]` of labels `[N]`; None in a network without classes."""
+        if (labels is None) != (self.class_vectors is None):
+            raise SapgganError(f"{type(self).__name__}: labels go with classes; give both, or neither")
+        return None if labels is None or self.class_vectors is None else self.class_vectors(labels)
+
+    def in_turn(self, n: int) -> tuple[Tensor, ...]:
+        """Labels `[n]` for where any will do, each class in turn; empty in a network without classes."""
+        if self.class_vectors is None:
+            return ()
+        return (torch.arange(n, device=self.class_vectors.weight.device) % len(self.class_vectors.weight),)
 
     @property
     def stage(self) -> object:
@@ -71,6 +89,11 @@ class Generator(Network):
     fresh_latents = False    # whether the step that trains it draws latents of its own
     truncates = False        # whether `forward` takes a `truncation`
 
+    def with_class(self, x: Tensor, labels: Tensor | None) -> Tensor:
+        """Maps at 4x4, `[N, width, 4, 4]`, plus the class vectors of `labels` at each position."""
+        vectors = self.vectors(labels)
+        return x if vectors is None else x + vectors[:, :, None, None].to(x.dtype)
+
     def with_own_statistics(self) -> "Generator":
         """What to make images with after the weights were averaged: itself, but for batch norm."""
         return self
@@ -88,7 +111,7 @@ class Discriminator(Network):
 
     group = 1                # images of a minibatch stddev (1: none); N is a multiple of it
     mixed_batches = True     # whether real and generated images may share a batch
-    compiled_gradients: Callable[[list[Tensor]], Tensor]  # of penalties, where `accelerate.compile_penalty` made it
+    compiled_gradients: Callable[..., Tensor]  # of penalties, where `accelerate.compile_penalty` made it
 
     def real_views(self, images: Tensor) -> list[Tensor]:
         """Real images `[N, C, R, R]` as this discriminator is to see them."""

@@ -25,9 +25,9 @@ class Generator(GrowingGenerator):
             self.blocks.append(GeneratorBlock(below, width, nn.Identity(), "end"))
         self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
-    def forward(self, z: Tensor) -> list[Tensor]:
-        x = below = z
-        for block in self.blocks[: self.level + 1]:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> list[Tensor]:
+        x = below = self.with_class(self.blocks[0](z), labels)
+        for block in self.blocks[1 : self.level + 1]:
             below, x = x, block(x)                                  # [N, width, r, r]
         return self.to_images(below, x)
 
@@ -63,14 +63,15 @@ class Discriminator(Growing, network.Discriminator):
         image = F.avg_pool2d(images, 2 ** (self.levels - 1 - self.level))
         return [self.blend(double(F.avg_pool2d(image, 2)), image) if self.fading else image]
 
-    def forward(self, images: list[Tensor]) -> Tensor:
+    def forward(self, images: list[Tensor], labels: Tensor | None = None) -> Tensor:
         (image,) = images
         x = leaky(self.from_image[self.level](image))
-        for i in range(self.level, -1, -1):
+        for i in range(self.level, 0, -1):
             x = self.blocks[i](x)
             if self.fading and i == self.level:
                 x = self.blend(leaky(self.from_image[i - 1](F.avg_pool2d(image, 2))), x)
-        return x
+        logits: Tensor = self.blocks[0](x, self.vectors(labels))
+        return logits
 
 
 MODELS["pggan"] = Model(Generator, Discriminator, {"loss": "wgan-gp", "stddev_group": 16})

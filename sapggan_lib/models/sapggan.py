@@ -78,11 +78,11 @@ class Generator(network.Generator):
             self.blocks.append(GeneratorBlock(widths[i - 1], widths[i], gates[i], place))
         self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
-    def forward(self, z: Tensor) -> list[Tensor]:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> list[Tensor]:
         x, images = z, []
-        for block, to_image in zip(self.blocks, self.to_image, strict=True):
-            x = block(x)                            # [N, width, r, r]
-            images.append(to_image(x))              # [N, C, r, r]
+        for i, (block, to_image) in enumerate(zip(self.blocks, self.to_image, strict=True)):
+            x = block(x) if i else self.with_class(block(x), labels)  # [N, width, r, r]
+            images.append(to_image(x))                                # [N, C, r, r]
         return images
 
 
@@ -136,8 +136,8 @@ class DiscriminatorEnd(nn.Module):
         self.join = Join(channels, width, top=False)
         self.head = Head(width, group, attention)
 
-    def forward(self, image: Tensor, x: Tensor | None = None) -> Tensor:
-        return self.head(self.join(image, x))
+    def forward(self, image: Tensor, x: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
+        return self.head(self.join(image, x), vectors)
 
 
 class Discriminator(network.Discriminator):
@@ -154,12 +154,12 @@ class Discriminator(network.Discriminator):
             top = i == len(widths) - 1
             self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, place, top, group))
 
-    def forward(self, images: list[Tensor]) -> Tensor:
+    def forward(self, images: list[Tensor], labels: Tensor | None = None) -> Tensor:
         x = None
-        for block, image in zip(reversed(self.blocks), reversed(images), strict=True):
+        for block, image in zip(reversed(self.blocks[1:]), reversed(images[1:]), strict=True):
             x = block(image, x)
-        assert x is not None
-        return x
+        logits: Tensor = self.blocks[0](images[0], x, self.vectors(labels))
+        return logits
 
     def real_views(self, images: Tensor) -> list[Tensor]:
         """Real images `[N, C, R, R]` as this discriminator is to see them: at all scales."""

@@ -113,7 +113,7 @@ class Generator(GrowingGenerator):
         parts = zip(buffers.items(), drawn.split(sizes, 1), strict=True)
         return {name: part.reshape(n, *buffer.shape[1:]).to(buffer) for (name, buffer), part in parts}
 
-    def forward(self, z: Tensor, truncation: float = 1.0) -> list[Tensor]:
+    def forward(self, z: Tensor, labels: Tensor | None = None, truncation: float = 1.0) -> list[Tensor]:
         layers = 2 * (self.level + 1)
         w = self.styles(z)                                                  # [N, style]
         if self.training:
@@ -125,7 +125,7 @@ class Generator(GrowingGenerator):
             w = torch.where(first, w[:, None], mixed[:, None])              # [N, layers, style]
         else:
             w = torch.lerp(self.mean_style.to(w.dtype), w, truncation)[:, None].expand(-1, layers, -1)
-        x = below = self.blocks[0](w[:, :2])
+        x = below = self.with_class(self.blocks[0](w[:, :2]), labels)
         for i in range(1, self.level + 1):
             below, x = x, self.blocks[i](x, w[:, 2 * i:2 * i + 2])          # [N, width, r, r]
         return self.to_images(below, x)

@@ -42,6 +42,9 @@ def write_page(
     if name not in MODELS:
         raise SapgganError(f'{weights}: the page draws {", ".join(MODELS)}, not {name}; "sapggan sample {weights} OUT" '
                            "makes its images")  # fmt: skip
+    if generator.config["classes"]:
+        raise SapgganError(f'{weights}: the page draws no classes; "sapggan sample {weights} OUT --class NAME" makes '
+                           "images of one")  # fmt: skip
     header, numbers = pack(generator, str(weights))
     if isinstance(drawn, int):
         drawn = draw(drawn, header["model"]["resolution"], header["model"]["channels"])

@@ -65,10 +65,10 @@ def flops_per_image(config: TrainConfig) -> float:
     counts = []
     with torch.device("meta"):
         generator, discriminator = build_networks(config.model)
-    z = torch.empty(4, config.model.latent, device="meta")
-    for network, inputs in ((generator, z), (discriminator, generator(z))):
+    z, labels = torch.empty(4, config.model.latent, device="meta"), generator.in_turn(4)
+    for network, inputs in ((generator, z), (discriminator, generator(z, *labels))):
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            network(inputs)
+            network(inputs, *labels)
         counts.append(counter.get_total_flops() / len(z))
     return 3 * counts[0] + 9 * counts[1]
 
@@ -109,9 +109,9 @@ def compile_penalty(discriminator: Discriminator, backend: str = "inductor") -> 
     """Let penalties at `discriminator` find their gradients by compiled code: as a function over `torch.func.grad`,
     which is compiled as a whole and differentiated once, where compiled blocks would be differentiated twice."""
 
-    def squared(parameters: dict[str, Tensor], images: list[Tensor]) -> Tensor:
+    def squared(parameters: dict[str, Tensor], images: list[Tensor], *labels: Tensor) -> Tensor:
         def total(images: tuple[Tensor, ...]) -> Tensor:
-            logits: Tensor = functional_call(discriminator, parameters, (list(images),))
+            logits: Tensor = functional_call(discriminator, parameters, (list(images), *labels))
             return logits.sum()
 
         gradients = torch.func.grad(total)(tuple(images))
@@ -119,9 +119,9 @@ def compile_penalty(discriminator: Discriminator, backend: str = "inductor") -> 
 
     compiled = torch.compile(squared, dynamic=False, backend=backend)
 
-    def gradients(images: list[Tensor]) -> Tensor:
+    def gradients(images: list[Tensor], *labels: Tensor) -> Tensor:
         with full_precision(images[0].device):
-            return compiled(dict(discriminator.named_parameters()), [image.detach() for image in images])
+            return compiled(dict(discriminator.named_parameters()), [image.detach() for image in images], *labels)
 
     discriminator.compiled_gradients = gradients
 
@@ -150,8 +150,9 @@ class FastStep:
             for network in (step.state.generator, step.state.discriminator):
                 compile_blocks(network, backend)
 
-    def __call__(self, real: Tensor) -> dict[str, Tensor]:
+    def __call__(self, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         step = self.step
+        step.take(labels)
         step.grow()
         if step.state.generator.stage != self.stage:
             self.stage, self.calls, self.graph = step.state.generator.stage, 0, None
@@ -198,7 +199,7 @@ class FastStep:
         discriminator.requires_grad_(True)
         try:
             compile_penalty(discriminator, self.backend)
-            gradient_penalty(discriminator, discriminator.real_views(real)).backward()
+            gradient_penalty(discriminator, discriminator.real_views(real), *self.step.labels).backward()
         except Exception as error:
             say(f"compiling the penalty failed ({first_line(error)}); going on with an eager one, which is slower")
             vars(discriminator).pop("compiled_gradients", None)
@@ -213,7 +214,7 @@ class FastStep:
         torch.cat(step.logits(views, [image.detach() for image in fake])).sum().backward()
         discriminator.requires_grad_(False)
         with step.autocast():
-            logits = discriminator(fake)
+            logits = discriminator(fake, *step.labels)
         logits.sum().backward()
 
     def aside(self, real: Tensor) -> dict[str, Tensor]:

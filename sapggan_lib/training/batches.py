@@ -28,14 +28,17 @@ class Batches:
         batch: int,                  # over all processes
         seed: int,
         device: torch.device,
+        labels: np.ndarray | None = None,  # whole numbers [N] below the number of the model's classes
     ):
-        check_images(images, model)
+        check_images(images, model, labels)
         self.images = shrink(images, model.resolution)
         self.batch, self.seed, self.device = batch, seed, device
         self.permutation = (-1, torch.empty(0, dtype=torch.long))
+        self.classes = None if labels is None else torch.from_numpy(np.asarray(labels, np.int64))
         self.resident: Tensor | None = None
         if device.type == "cuda" and self.images.nbytes < DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]:
             self.resident = torch.from_numpy(np.ascontiguousarray(self.images)).to(device)
+            self.classes = None if self.classes is None else self.classes.to(device)
         self.reader = ThreadPoolExecutor(1)
         self.ahead: tuple[int, Future[Tensor]] | None = None
 
@@ -48,6 +51,10 @@ class Batches:
             self.ahead = (position + self.batch, self.reader.submit(self.read, position + self.batch))
             raw = raw.to(self.device, non_blocking=True)
         return to_float(raw)
+
+    def labels(self, position: int) -> Tensor | None:
+        """The labels `[n]` of the batch at `position`, where there are classes."""
+        return None if self.classes is None else self.classes[self.order(position)]
 
     def order(self, position: int) -> Tensor:
         """This process's image indices `[n]` for the batch that begins after `position` images.
@@ -65,11 +72,12 @@ class Batches:
         return torch.cat(parts)
 
     def permuted(self, epoch: int) -> Tensor:
-        if self.permutation[0] != epoch:
+        known = self.permutation  # the reader, a thread, may be at the next pass already
+        if known[0] != epoch:
             random = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             order = torch.randperm(len(self.images), generator=random)
-            self.permutation = (epoch, order if self.resident is None else order.to(self.device))
-        return self.permutation[1]
+            known = self.permutation = (epoch, order if self.resident is None else order.to(self.device))
+        return known[1]
 
     def read(self, position: int) -> Tensor:
         rows = np.stack([self.images[i] for i in self.order(position).tolist()])
@@ -79,14 +87,18 @@ class Batches:
         self.reader.shutdown(wait=True)
 
 
-def check_images(images: np.ndarray, model: ModelConfig) -> None:
-    """`SapgganError` for images that `model` cannot be trained on."""
+def check_images(images: np.ndarray, model: ModelConfig, labels: np.ndarray | None = None) -> None:
+    """`SapgganError` for images, or labels, that `model` cannot be trained on."""
     if not len(images):
         raise SapgganError("there are no images to train on; preprocess a folder that has some")
     channels = 3 if images.ndim == 4 else 1
     if channels != model.channels:
         raise SapgganError(f"the images have {channels} channels and the model {model.channels}; make them equal")
     shrink(images[:1], model.resolution)
+    if (labels is None) == bool(model.classes):
+        raise SapgganError("labels go with model.classes; give both, or neither")
+    if labels is not None and (len(labels) != len(images) or not set(labels) <= set(range(len(model.classes)))):
+        raise SapgganError(f"labels must be a number below {len(model.classes)} for each of {len(images):,} images")
 
 
 def shrink(images: np.ndarray, resolution: int, chunk: int = 256) -> np.ndarray:

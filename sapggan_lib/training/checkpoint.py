@@ -133,7 +133,7 @@ def same_run(
     now, stored = to_mapping(config), content["config"]
     changed = [
         (f"model.{name}", stored["model"].get(name), value)
-        for name, value in now["model"].items() if value != stored["model"].get(name)
+        for name, value in now["model"].items() if value != stored["model"].get(name, [])
     ]  # fmt: skip
     completed: dict[str, Any] = {}
     for name, value in now.items():

@@ -28,6 +28,8 @@ class TrainConfig:
     r2_gamma: float | None = None                         # the same at generated images
     r1_every: int | None = None                           # steps between R1 penalties, each weighted by this
     grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
+    condition_start: float | None = None                  # kimg up to which classes have no weight; None: kimg / 4
+    condition_end: float | None = None                    # kimg from which they have all of it; None: kimg / 2
     augment: tuple[Literal["translation", "brightness", "cutout", "crop"], ...] = ()  # what D sees of real and fake
     log_kimg: float | None = None                         # between lines of log.jsonl; None: kimg / 200
     sample_kimg: float | None = None                      # between sample sheets; None: kimg / 20
@@ -72,6 +74,8 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
         "r1_gamma": r1_gamma,
         "r2_gamma": r1_gamma if LOSSES[name].needs_r2 else 0.0,
         "grow_kimg": config.kimg / 20,
+        "condition_start": config.kimg / 4,
+        "condition_end": max(config.kimg / 2, config.condition_start or 0.0),
         "log_kimg": config.kimg / 200,
         "sample_kimg": config.kimg / 20,
         "checkpoint_kimg": config.kimg / 20,
@@ -82,10 +86,14 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
 def refuse_nonsense(config: TrainConfig) -> None:
     """`SapgganError` for the first number that no training can have; None is left to the default."""
     above_0 = ("kimg", "batch", "stddev_group", "r1_every", "grow_kimg", "log_kimg", "sample_kimg", "checkpoint_kimg")
-    for name in (*above_0, "lr", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma"):
+    at_least_0 = ("lr", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma", "condition_start", "condition_end")
+    for name in above_0 + at_least_0:
         value = getattr(config, name)
         if value is not None and not (0 <= value < math.inf and (value or name not in above_0)):
             hint = "; for no R1 set r1_gamma to 0" if name == "r1_every" else ""
             raise SapgganError(f"{name} must be {'above' if name in above_0 else 'at least'} 0, not {value:g}{hint}")
+    if None not in (config.condition_start, config.condition_end) and config.condition_start > config.condition_end:
+        raise SapgganError(f"condition_start, {config.condition_start:g} kimg, must not come after condition_end, "
+                           f"{config.condition_end:g} kimg")
     if config.betas is not None and not (len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)):
         raise SapgganError(f"betas must be two numbers from 0 to below 1, not {list(config.betas)}")

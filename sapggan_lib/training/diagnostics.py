@@ -51,7 +51,8 @@ class Diagnostics:
         with torch.compiler.set_stance("force_eager"):  # compiled code is for a training's batches
             averaged, raw = (round(spread(generate(network, SAMPLES)), 2)
                              for network in (self.state.average(), self.state.generator))  # fmt: skip
-            gradient = logit_gradient(self.state.discriminator, self.real.to(device))
+            labels = self.state.generator.in_turn(REAL)
+            gradient = logit_gradient(self.state.discriminator, self.real.to(device), *labels)
         row = {"spread": averaged, "spread_raw": raw, "spread_data": self.spread_data, "logit_gradient": gradient}
         collapsed = self.state.step >= BEGUN and averaged < COLLAPSE * self.spread_data
         if collapsed != self.collapsed:
@@ -73,7 +74,7 @@ def spread(images: np.ndarray) -> float:
     return float(np.mean([images[:, row].std(0) for row in range(images.shape[1])]))  # by rows, for memory's sake
 
 
-def logit_gradient(discriminator: Discriminator, images: Tensor) -> dict[str, float]:
+def logit_gradient(discriminator: Discriminator, images: Tensor, *labels: Tensor) -> dict[str, float]:
     """Norm of the logit's gradient with respect to the image at each scale that the discriminator sees, by its side.
 
     The mean over real images `[N, C, R, R]`, in float32 and in eval mode, so that batch norm keeps its statistics. A
@@ -83,7 +84,7 @@ def logit_gradient(discriminator: Discriminator, images: Tensor) -> dict[str, fl
     training = discriminator.training
     discriminator.eval()
     with full_precision(images.device):
-        gradients = torch.autograd.grad(discriminator(views).sum(), views)
+        gradients = torch.autograd.grad(discriminator(views, *labels).sum(), views)
     discriminator.train(training)
     norms = {str(gradient.shape[-1]): float(gradient.flatten(1).norm(dim=1).mean()) for gradient in gradients}
     return {side: float(f"{norm:.4g}") for side, norm in norms.items() if np.isfinite(norm)}

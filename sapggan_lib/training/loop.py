@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import ctypes
+import hashlib
 import json
 import math
 import os
@@ -56,6 +57,7 @@ def train(
     start_from: Path | None = None,           # a run's folder or a generator's file, to begin with its scales
     on_snapshot: Snapshot | None = None,      # (kimg, averaged generator) -> numbers for the log
     data_hash: str = "",                      # of the store; a resumed run must see the same
+    labels: np.ndarray | None = None,         # of `config.model.classes`, [N]; a resumed run must see the same
     seconds: float = math.inf,                # stop when the run, all its parts together, has trained so long
     abort_fn: Callable[[], bool] | None = None,  # asked after each step whether to stop; None: `Interrupt`
     progress_fn: Progress | None = None,      # told kimg, kimg in all and the newest losses; None: a progress bar
@@ -69,7 +71,7 @@ def train(
     is left as it was. Raises `SapgganError` for settings that do not fit the images or the checkpoint, for a folder
     that another training writes to, for a full disk, and for a loss that is not finite (the last checkpoint stays).
     """
-    folder = Path(out)
+    folder, data_hash = Path(out), with_labels(data_hash, labels)
     if resume:
         checkpoint.require(folder)            # before the lock makes a folder
     device = choose_device(config.device)
@@ -80,7 +82,7 @@ def train(
         if rank == 0:
             stack.enter_context(only_one(folder, "another training writes here; wait for it, or choose another folder"))
             sweep(folder / "samples")
-        plan = make_plan(images, folder, config, resume, data_hash, device, start_from)
+        plan = make_plan(images, folder, config, resume, data_hash, device, labels, start_from)
         if plan.problem:
             raise plan.problem
         if rank == 0:
@@ -95,7 +97,7 @@ def train(
         elif plan.start:
             begin(state, plan.start)
         step = FastStep(Step(state, config, device))
-        batches = Batches(images, config.model, config.batch, config.seed, device)
+        batches = Batches(images, config.model, config.batch, config.seed, device, labels)
         stack.callback(batches.close)
         log = LogWriter(folder, state, config, batches.images)
 
@@ -109,7 +111,7 @@ def train(
         while not last:
             # Both networks, grown to the stage that is due, learn from one batch.
             before = state.kimg
-            log.add(step(batches(state.images)))
+            log.add(step(batches(state.images), batches.labels(state.images)))
 
             # What is due after it: all of it after the last step.
             wanted = wanted or abort() or log.seconds() >= seconds
@@ -136,16 +138,24 @@ def train(
 
 def dry_run(
     images: np.ndarray, out: Path | str, config: TrainConfig, *, resume: bool = False, data_hash: str = "",
-    start_from: Path | None = None,
-) -> None:
+    labels: np.ndarray | None = None, start_from: Path | None = None,
+) -> None:  # fmt: skip
     """Print what `train` would do with these arguments: its options as resolved, in JSON, and its plan; write nothing.
 
     Raises the `SapgganError` that `train` would begin with.
     """
-    plan = make_plan(images, Path(out), config, resume, data_hash, choose_device(config.device), start_from)
+    data_hash = with_labels(data_hash, labels)
+    plan = make_plan(images, Path(out), config, resume, data_hash, choose_device(config.device), labels, start_from)
     print(f"{json.dumps(to_mapping(plan.config), indent=2)}\n{plan.summary}")
     if plan.problem:
         raise plan.problem
+
+
+def with_labels(data_hash: str, labels: np.ndarray | None) -> str:
+    """The hash of the data and, where there are classes, of the labels."""
+    if labels is None:
+        return data_hash
+    return hashlib.sha256(data_hash.encode() + np.asarray(labels, "<i8").tobytes()).hexdigest()
 
 
 def passed(every: float | None, before: float, now: float) -> bool:

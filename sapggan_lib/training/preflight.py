@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable
-from sapggan_lib.models import build_networks
+from sapggan_lib.models import Discriminator, Generator, build_networks
 from sapggan_lib.tensors import rank_and_world
 from sapggan_lib.training.accelerate import choose_fast_paths
 from sapggan_lib.training.batches import check_images
@@ -36,8 +36,8 @@ class Plan:
 
 def make_plan(
     images: np.ndarray, folder: Path, config: TrainConfig, resume: bool, data_hash: str, device: torch.device,
-    start_from: Path | None = None,
-) -> Plan:
+    labels: np.ndarray | None = None, start_from: Path | None = None,
+) -> Plan:  # fmt: skip
     """The plan of `train` with these arguments, which writes nothing.
 
     `SapgganError` for a configuration that no training can have, or that is not the checkpoint's when resuming.
@@ -56,7 +56,7 @@ def make_plan(
     world, problem = rank_and_world()[1], None
     weights = [4 * sum(p.numel() for p in network.parameters()) for network in (generator, discriminator)]   # bytes
     try:
-        check_images(images, config.model)
+        check_images(images, config.model, labels)
         check(config, discriminator.group, world, sum(weights), folder)
     except SapgganError as error:
         problem = error
@@ -121,7 +121,7 @@ def parameters(network: nn.Module) -> str:
     return f"{millions(network):.2f} M parameters ({'; '.join(parts)})"
 
 
-def activation_bytes(generator: nn.Module, discriminator: nn.Module, latent: int) -> int:
+def activation_bytes(generator: Generator, discriminator: Discriminator, latent: int) -> int:
     """Bytes per image that a step keeps for its backward passes, in float32; both networks are on "meta".
 
     The generator's graph for a batch lives while the discriminator's for twice as many images is built.
@@ -139,8 +139,8 @@ def activation_bytes(generator: nn.Module, discriminator: nn.Module, latent: int
 
     n = 4
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        images = generator(torch.empty(n, latent, device="meta"))
-        discriminator([torch.cat([image.detach()] * 2) for image in images])
+        images = generator(torch.empty(n, latent, device="meta"), *generator.in_turn(n))
+        discriminator([torch.cat([image.detach()] * 2) for image in images], *discriminator.in_turn(2 * n))
     return sum(sizes.values()) // n
 
 

@@ -60,8 +60,9 @@ def read_start(source: Path, model: ModelConfig) -> Start:
 def refuse_strangers(began: ModelConfig, model: ModelConfig, file: Path) -> None:
     """`SapgganError` for the first setting by which a network of `model` cannot go on from one of `began`."""
     shared = len(began.feature_maps)
-    one = to_mapping(began) | {"widths": list(began.feature_maps), "resolution": 0}
-    other = to_mapping(model) | {"widths": list(model.feature_maps[:shared]), "resolution": 0}
+    free = {"resolution": 0, "classes": []}  # classes may come later, from 0
+    one = to_mapping(began) | {"widths": list(began.feature_maps)} | free
+    other = to_mapping(model) | {"widths": list(model.feature_maps[:shared])} | free
     differing = [f"{name} is {one[name]!r} there and {other[name]!r} here" for name in one if one[name] != other[name]]
     if began.resolution > model.resolution:
         differing.append(f"its side of {began.resolution} pixels is above {model.resolution}")

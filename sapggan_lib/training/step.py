@@ -14,6 +14,8 @@ from sapggan_lib.training.config import TrainConfig
 class Step:
     """`step(real)` trains on `[n, C, R, R]` in [-1, 1] and returns the loss terms as scalars on the device.
 
+    With classes it is `step(real, labels)`: generated images have the labels `[n]` of the real ones.
+
     The generator runs once: its images, detached, train the discriminator, then the same graph trains the
     generator through the discriminator just updated, whose own weights need no gradient there. Generators with
     `fresh_latents` run again for their own step, on latents of its own, as in their references.
@@ -24,13 +26,21 @@ class Step:
         self.loss = LOSSES[config.loss or ""]
         buffers = zip(state.ema.named_buffers(), state.generator.buffers(), strict=True)
         # all but StyleGAN's noise, which never changes
+        self.labels: tuple[Tensor, ...] = ()  # none, or one `[n]`; kept in place, where a CUDA graph reads it
         self.moving = [(kept, now) for (name, kept), now in buffers if not name.endswith(".noise")]
 
-    def __call__(self, real: Tensor) -> dict[str, Tensor]:
+    def __call__(self, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
+        self.take(labels)
         self.grow()
         terms = self.train(real)
         self.count()
         return terms
+
+    def take(self, labels: Tensor | None) -> None:
+        """Keep a batch's labels for the passes of its step."""
+        if labels is not None:
+            self.labels = self.labels or (torch.empty_like(labels, device=self.device),)
+            self.labels[0].copy_(labels)
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
         """What happens on the device: both networks take their optimiser steps."""
@@ -54,8 +64,9 @@ class Step:
         return torch.autocast(self.device.type, torch.bfloat16, wanted, cache_enabled=False)
 
     def generate(self, n: int) -> list[Tensor]:
+        z = randn(n, self.config.model.latent, device=self.device)
         with self.autocast():
-            images: list[Tensor] = self.state.generator(randn(n, self.config.model.latent, device=self.device))
+            images: list[Tensor] = self.state.generator(z, *self.labels)
         return images
 
     def logits(self, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, ...]:
@@ -63,8 +74,9 @@ class Step:
         discriminator = self.state.discriminator
         with self.autocast():
             if not discriminator.mixed_batches:
-                return discriminator(real), discriminator(fake)
-            both: Tensor = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)])
+                return discriminator(real, *self.labels), discriminator(fake, *self.labels)
+            labels = [torch.cat([same, same]) for same in self.labels]
+            both: Tensor = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)], *labels)
         return both.chunk(2)
 
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
@@ -74,12 +86,12 @@ class Step:
         terms = {"loss_d": self.loss.discriminator(*self.logits(real, fake))}
         if self.loss.gradient_penalty:
             epsilon = rand(len(real[0]), device=self.device)
-            terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon)
+            terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon, *self.labels)
         if self.penalty_due():
             every = config.r1_every or 1
             for name, gamma, images in (("r1", config.r1_gamma, real), ("r2", config.r2_gamma, fake)):
                 if gamma:
-                    terms[name] = gamma * every * gradient_penalty(discriminator, images)
+                    terms[name] = gamma * every * gradient_penalty(discriminator, images, *self.labels)
         update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
         return {name: term.detach() for name, term in terms.items()}
 
@@ -92,8 +104,8 @@ class Step:
                 # compiled, the same code as for the generated images: another for `no_grad` takes as long to make
                 with torch.set_grad_enabled(bool(self.config.compile)):
                     images = [image.detach().requires_grad_() for image in augment(real, kinds)]
-                    real_logits = discriminator(images).detach()
-            fake_logits = discriminator(augment(fake, kinds))
+                    real_logits = discriminator(images, *self.labels).detach()
+            fake_logits = discriminator(augment(fake, kinds), *self.labels)
         loss = self.loss.generator(real_logits, fake_logits)
         update(self.state.generator, self.state.optimizer_g, loss)
         return {"loss_g": loss.detach()}
@@ -109,12 +121,15 @@ class Step:
         return self.loss.gradient_penalty or (bool(config.r1_gamma or config.r2_gamma) and (config.r1_every or 1) == 1)
 
     def grow(self) -> None:
-        """Set the stage of growing networks. Adam starts afresh where a fade begins and where it ends.
+        """Set the classes' weight and the stage of growing networks. Adam starts afresh where a fade begins and ends.
 
         That is where floor or ceil of the level changes: `reset_opt_for_new_lod` in PGGAN's and StyleGAN's training
         loops. The stage before comes from the networks, which a resumed run restores.
         """
         state, config, generator = self.state, self.config, self.state.generator
+        for network in (generator, state.discriminator, state.ema):
+            if network.class_vectors is not None:
+                network.class_vectors.ramp.fill_(ramp(state.kimg, config.condition_start, config.condition_end))
         if not isinstance(generator, Growing):
             return
         before = generator.stage
@@ -139,6 +154,12 @@ class Step:
         torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), weight)
         for kept, now in self.moving:
             kept.copy_(now)
+
+
+def ramp(kimg: float, start: float | None, end: float | None) -> float:
+    """The classes' weight: 0 up to `start`, then linear to 1 at `end` (Shahbazi 2022, equation 4); all in kimg."""
+    start, end = start or 0.0, end or 0.0
+    return min(1.0, max(0.0, (kimg - start) / (end - start))) if end > start else float(kimg >= start)
 
 
 def update(network: Network, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

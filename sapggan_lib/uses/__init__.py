@@ -1,1 +1,11 @@
 """What a generator is for: augmentation, anomaly detection, and an audit of what it gives away."""
+
+from sapggan_lib.uses.augmentation import (
+    METRICS,
+    REAL,
+    Side,
+    arm_scores,
+    class_consistency,
+    classical,
+    compare_arms,
+)
