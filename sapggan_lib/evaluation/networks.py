@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,36 @@ DENSENET_FOLDER = Path("~/.torchxrayvision/models_data")
 
 
 def efficientnet_lite0(device: torch.device) -> Extractor:
-    """EfficientNet-Lite0 with the ImageNet weights that its package carries; 1,280 features, no download.
+    """EfficientNet-Lite0 with the ImageNet weights that its package carries; 1,280 features, no download."""
+    model, digest = load_lite0(device)
+
+    def features(x: Tensor) -> Tensor:
+        return model.extract_features(_lite0_input(x)).mean((2, 3))
+
+    return Extractor("efficientnet-lite0", "FD", features, digest, 224, device)
+
+
+def lite0_maps(device: torch.device, blocks: Sequence[int]) -> Callable[[Tensor], list[Tensor]]:
+    """EfficientNet-Lite0 up to the last of `blocks` (0 to 15): their maps `[N, D, s, s]`, s a 4th to a 32nd of S.
+
+    Takes what an `Extractor`'s function takes, float32 `[N, 3, S, S]` in [0, 255]. At S = 224, blocks 2, 4, 7, 10 and
+    14 end a stage: 24 maps of 56x56, 40 of 28x28, 80 and 112 of 14x14, 192 of 7x7.
+    """
+    model, _ = load_lite0(device)
+
+    @torch.inference_mode()
+    def maps(x: Tensor) -> list[Tensor]:
+        x, found = model._swish(model._bn0(model._conv_stem(_lite0_input(x)))), []
+        for index, block in enumerate(model._blocks[: max(blocks) + 1]):
+            x = block(x)
+            found += [x] if index in blocks else []
+        return found
+
+    return maps
+
+
+def load_lite0(device: torch.device) -> tuple[Any, str]:
+    """EfficientNet-Lite0 for inference, and the SHA-256 of its weights.
 
     Convolutions take over their batch normalisation, and pixels lie channels last: equal features, twice the speed.
     """
@@ -47,13 +76,11 @@ def efficientnet_lite0(device: torch.device) -> Extractor:
     model = EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     _fuse(model.eval())
-    model.to(device, memory_format=torch.channels_last)                 # type: ignore[call-overload]
+    return model.to(device, memory_format=torch.channels_last), digest
 
-    def features(x: Tensor) -> Tensor:
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        return model.extract_features(x).mean((2, 3))
 
-    return Extractor("efficientnet-lite0", "FD", features, digest, 224, device)
+def _lite0_input(x: Tensor) -> Tensor:
+    return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
 def inception(device: torch.device, path: Path | None = None) -> Extractor:
