@@ -23,11 +23,13 @@ def sapggan(debug: bool) -> None:
 @click.argument("out", type=PATH)
 @click.option("--n", type=POSITIVE, default=240, show_default=True, help="Number of files.")
 @click.option("--seed", default=0, show_default=True)
-def phantom(out: Path, n: int, seed: int) -> None:
+@click.option("--findings", type=click.FloatRange(0, 1), default=0.0, metavar="RATE",
+              help="Share of patients with a drawn finding; a table tells who and where.")
+def phantom(out: Path, n: int, seed: int, findings: float) -> None:
     """Write a folder of synthetic chest DICOM."""
     from sapggan_lib.phantoms import write_phantoms
 
-    paths = write_phantoms(out, n=n, seed=seed)
+    paths = write_phantoms(out, n=n, seed=seed, findings=findings)
     print(f"{out}: {len(paths)} synthetic DICOM files")
 
 

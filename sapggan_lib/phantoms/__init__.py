@@ -1,4 +1,4 @@
-"""Synthetic chest radiographs, as pictures and as a folder of DICOM."""
+"""Synthetic chest radiographs, healthy or with a drawn finding, as pictures and as a folder of DICOM."""
 
 from sapggan_lib.phantoms.files import Shot, phantom_dataset, write_phantoms
-from sapggan_lib.phantoms.image import phantom_image
+from sapggan_lib.phantoms.image import FINDINGS, finding_boxes, phantom_image

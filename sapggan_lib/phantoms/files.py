@@ -1,5 +1,7 @@
 """A folder of synthetic chest radiographs as DICOM, in the variety that hospitals send; the same bytes by seed."""
 
+import csv
+import io
 import itertools
 import json
 import os
@@ -13,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.files import ROOT, atomic_path, write_json
-from sapggan_lib.phantoms.image import View, phantom_image
+from sapggan_lib.base.files import ROOT, atomic_path, write_json, write_text
+from sapggan_lib.phantoms.image import FINDINGS, View, finding_boxes, phantom_image
 
 VISITS: tuple[tuple[View, ...], ...] = (                  # what one patient has; 64 % of all images are PA
     ("PA",), ("PA",), ("PA", "lateral"), ("PA", "lateral"), ("PA", "PA"), ("PA", "PA", "lateral"), ("PA", "AP"),
     ("AP",),
 )  # fmt: skip
+DRAWING = 2    # goes up when the same arguments give other pixels
 
 
 @dataclass(frozen=True)
@@ -34,40 +37,51 @@ class Shot:
     photometric: str        # MONOCHROME1 or MONOCHROME2
     window: bool            # WindowCenter and WindowWidth are present
     syntax: str             # ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless
+    finding: str = ""       # one of `FINDINGS` that it shows
 
 
-def plan_phantoms(n: int, seed: int = 0) -> list[Shot]:
-    """What `write_phantoms` writes: `n` images of about `0.58 * n` patients, every combination of formats."""
+def plan_phantoms(n: int, seed: int = 0, findings: float = 0.0) -> list[Shot]:
+    """What `write_phantoms` writes: `n` images of about `0.58 * n` patients, every combination of formats.
+
+    A finding changes nothing else of the plan, and who has one at a low rate has the same one at a higher rate.
+    """
 
     def shots() -> Iterator[Shot]:
-        rng, patient = np.random.default_rng([seed, n]), 0
+        rng, chance, patient = np.random.default_rng([seed, n]), np.random.default_rng([seed, n, 1]), 0
         while True:
             patient += 1
+            ill, finding = chance.random() < findings, str(chance.choice(FINDINGS))
             for number, view in enumerate(VISITS[rng.integers(len(VISITS))], 1):
                 yield Shot(f"study{patient:05d}/image{number}.dcm", patient, number, view,
                            int(rng.choice((12, 16))), str(rng.choice(("MONOCHROME1", "MONOCHROME2"))),
                            bool(rng.random() < 0.6),
-                           str(rng.choice(("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless"))))
+                           str(rng.choice(("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless"))),
+                           finding if ill and view != "lateral" else "")
 
     return list(itertools.islice(shots(), n))
 
 
 def write_phantoms(
-    out: Path | str, n: int = 240, seed: int = 0, size: int = 512, workers: int | None = None
+    out: Path | str, n: int = 240, seed: int = 0, size: int = 512, workers: int | None = None, findings: float = 0.0
 ) -> list[Shot]:
     """Write `n` phantoms below `out` and return what was written. `size` is the height in pixels.
 
+    About a share `findings` of the patients has one of `FINDINGS`, in all frontal images; `findings.csv` then says
+    for each image which one it shows and in which boxes (`x,y,w,h;...` in pixels).
     The same arguments give the same bytes. A folder that holds them already is left alone; another folder with
     something in it raises `SapgganError`.
     """
     out = Path(out).absolute()
-    if n < 1 or not 48 <= size <= 4096:
-        raise SapgganError(f"phantom: n must be at least 1 and size 48 to 4096 pixels, not {n} and {size}")
+    if n < 1 or not 48 <= size <= 4096 or not 0 <= findings <= 1:
+        raise SapgganError(f"phantom: n must be at least 1, size 48 to 4096 pixels and findings 0 to 1, "
+                           f"not {n}, {size} and {findings}")
     begun, finished = out / ".phantom.partial", out / ".phantom.json"
-    wanted, shots = {"n": n, "seed": seed, "size": size}, plan_phantoms(n, seed)
+    wanted: dict[str, Any] = {"n": n, "seed": seed, "size": size, "findings": float(findings), "drawing": DRAWING}
+    shots = plan_phantoms(n, seed, findings)
     for marker in (begun, finished):
         if marker.exists() and json.loads(marker.read_text()) != wanted:
-            raise SapgganError(f"{out}: holds other phantoms ({marker.read_text().strip()}); choose a new folder")
+            raise SapgganError(f"{out}: holds other phantoms, or such as an older version drew "
+                               f"({marker.read_text().strip()}); delete it or choose a new folder")
     if finished.exists():
         return shots
     if not begun.exists() and out.is_dir() and any(not path.name.startswith(".") for path in out.iterdir()):
@@ -87,8 +101,28 @@ def write_phantoms(
         for child in children:
             child.kill()
             child.wait()
+    if findings:
+        write_text(out / "findings.csv", _findings_table(shots, seed, size))
     begun.replace(finished)
     return shots
+
+
+def _drawn(shot: Shot, seed: int, size: int) -> tuple[int, int, View, float, int, str]:
+    """The arguments of `phantom_image` and `finding_boxes` for a shot."""
+    aspect = float(np.random.default_rng([seed, shot.patient, shot.number]).uniform(0.84, 1.0))
+    return seed * 100_003 + shot.patient, size, shot.view, aspect, shot.number, shot.finding
+
+
+def _findings_table(shots: list[Shot], seed: int, size: int) -> str:
+    """The text of `findings.csv`."""
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(("path", "patient", "view", "finding", "boxes"))
+    for shot in shots:
+        boxes = finding_boxes(*_drawn(shot, seed, size)) if shot.finding else []
+        text = ";".join(",".join(map(str, box)) for box in boxes)
+        rows.writerow((shot.path, shot.patient, shot.view, shot.finding, text))
+    return table.getvalue()
 
 
 def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
@@ -96,8 +130,7 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     from pydicom import uid
     from pydicom.dataset import Dataset, FileMetaDataset
 
-    rng = np.random.default_rng([seed, shot.patient, shot.number])
-    pixels = phantom_image(seed * 100_003 + shot.patient, size, shot.view, rng.uniform(0.84, 1.0), shot.number)
+    pixels = phantom_image(*_drawn(shot, seed, size))
     levels = 1 << shot.bits
     stored = pixels >> (16 - shot.bits)
     if not shot.window:                      # raw numbers in a part of the range, as detectors give
@@ -149,8 +182,8 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     return dataset
 
 
-def write_part(out: Path, wanted: dict[str, int], part: int, parts: int) -> None:
+def write_part(out: Path, wanted: dict[str, Any], part: int, parts: int) -> None:
     """Write every `parts`-th of the wanted phantoms, from number `part` on."""
-    for shot in plan_phantoms(wanted["n"], wanted["seed"])[part::parts]:
+    for shot in plan_phantoms(wanted["n"], wanted["seed"], wanted["findings"])[part::parts]:
         with atomic_path(out / shot.path) as temporary:
             phantom_dataset(shot, wanted["seed"], wanted["size"]).save_as(temporary, enforce_file_format=True)

@@ -107,6 +107,8 @@ def _find(source: Path, out: Path, found: TextIO) -> Counter[str]:
     """Walk `source`, write a line `[file, kind, size and times]` for each file to `found`, and count the kinds."""
     kinds = Counter[str]()
     for file in walk(source, skip=out):
+        if file.lower().endswith(".csv"):                                # a table about the files, never one of them
+            continue
         kind = "" if kinds["dicom"] else _kind(file)                     # every file is an input then
         kinds[kind] += 1
         found.write(json.dumps([file, kind, file_state(file)]) + "\n")
