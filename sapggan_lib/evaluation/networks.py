@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.base.files import sha256_file
-from sapggan_lib.evaluation.features import Extractor
+from sapggan_lib.evaluation.features import Extractor, resize_clean
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -35,17 +35,19 @@ def efficientnet_lite0(device: torch.device) -> Extractor:
     return Extractor("efficientnet-lite0", "FD", features, digest, 224, device)
 
 
-def lite0_maps(device: torch.device, blocks: Sequence[int]) -> Callable[[Tensor], list[Tensor]]:
-    """EfficientNet-Lite0 up to the last of `blocks` (0 to 15): their maps `[N, D, s, s]`, s a 4th to a 32nd of S.
+def lite0_maps(blocks: Sequence[int], device: torch.device | str = "cpu") -> Callable[[np.ndarray], list[Tensor]]:
+    """A function from uint8 images `[N, H, W]` to EfficientNet-Lite0's maps `[N, D, s, s]` of `blocks` (0 to 15).
 
-    Takes what an `Extractor`'s function takes, float32 `[N, 3, S, S]` in [0, 255]. At S = 224, blocks 2, 4, 7, 10 and
-    14 end a stage: 24 maps of 56x56, 40 of 28x28, 80 and 112 of 14x14, 192 of 7x7.
+    Images are resized to 224 as by its `Extractor`. Blocks 2, 4, 7, 10 and 14 end a stage: 24 maps of 56x56, 40 of
+    28x28, 80 and 112 of 14x14, 192 of 7x7.
     """
-    model, _ = load_lite0(device)
+    model, _ = load_lite0(torch.device(device))
 
     @torch.inference_mode()
-    def maps(x: Tensor) -> list[Tensor]:
-        x, found = model._swish(model._bn0(model._conv_stem(_lite0_input(x)))), []
+    def maps(images: np.ndarray) -> list[Tensor]:
+        pixels = torch.from_numpy(np.stack([resize_clean(image, 224) for image in images])).to(device)
+        x = model._swish(model._bn0(model._conv_stem(_lite0_input(pixels[:, None].expand(-1, 3, -1, -1)))))
+        found = []
         for index, block in enumerate(model._blocks[: max(blocks) + 1]):
             x = block(x)
             found += [x] if index in blocks else []

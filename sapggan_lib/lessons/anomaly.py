@@ -1,17 +1,22 @@
 """Cases with known answers for detectors of anomalies, and how well scores and maps find them: for notebook 08."""
 
+import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
+from sapggan_lib import uses
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.images import read_image
+from sapggan_lib.models import ModelConfig
 from sapggan_lib.phantoms import finding_boxes, phantom_image
 from sapggan_lib.preprocessing import resize, to_uint8
+from sapggan_lib.training import CHECKPOINT, TrainConfig, train
 
 NORMAL, OPACITY = "Normal", "Lung Opacity"
 BOX_SIDE = 1024                         # pixels that the boxes of the labels' file count in
@@ -49,6 +54,49 @@ def drawn_normals(n: int, size: int, seed: int = 0) -> np.ndarray:
     return np.stack([to_uint8(phantom_image(1000 * seed + body, size)) for body in range(n)])
 
 
+def drawn_cases(n: int, size: int, seed: int = 0) -> Cases:
+    """`n` drawn radiographs, every second one with an opacity, each of another body than those of `drawn_normals`."""
+    bodies, kinds = range(10**6 * (seed + 1), 10**6 * (seed + 1) + n), np.arange(n) % 2 == 1
+    images, boxes = [], []
+    for body, ill in zip(bodies, kinds, strict=True):
+        finding = "opacity" if ill else ""
+        images.append(to_uint8(phantom_image(body, size, finding=finding)))
+        found = finding_boxes(body, size, "PA", 1.0, 0, finding)
+        boxes.append(np.array(found, float).reshape(-1, 4) / size)
+    return Cases(np.stack(images), np.where(kinds, OPACITY, NORMAL), np.array(bodies), boxes)
+
+
+def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+    """Images uint8 `[N, H, H]` as `[N, size, size]`."""
+    return np.stack([resize(image, size) for image in images])
+
+
+def train_on(images: np.ndarray, work: Path, size: int, kimg: float, seed: int = 0) -> Path:
+    """The folder of a small SAPGGAN trained on normal `images` shrunk to `size`; found finished where it was before."""
+    small = shrunk(images, size)
+    digest = hashlib.sha256(small.tobytes()).hexdigest()
+    folder = work / f"normals-{size}-{kimg:g}-{seed}-{digest[:8]}"
+    widths = (64, 48, 32, 32, 16, 16, 16)[: size.bit_length() - 2]
+    config = TrainConfig(ModelConfig("sapggan", size, latent=64, widths=widths), kimg=kimg, batch=16, seed=seed)
+    train(small, folder, config, resume=(folder / CHECKPOINT).exists(), data_hash=digest)
+    return folder
+
+
+def score_all(
+    normal: np.ndarray, images: np.ndarray, methods: Sequence[str], generator: Path, kimg: float, seed: int = 0
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Scores `[M]` of `images` by each method that learned from `normal`, and maps `[M, h, w]` of those that make them.
+
+    `kimg`: thousands of images that f-AnoGAN's encoder is shown.
+    """
+    scores, maps = {}, {}
+    for name in methods:
+        method = uses.FAnoGAN(generator, kimg=kimg, seed=seed) if name == "f-anogan" else uses.build_method(name)
+        scores[name], where = method.fit(normal).score(images)
+        maps |= {} if where is None else {name: where}
+    return scores, maps
+
+
 def bootstrap(
     scores: Mapping[str, np.ndarray], abnormal: np.ndarray, patients: np.ndarray, draws: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
@@ -74,6 +122,13 @@ def interval(draws: pd.Series) -> tuple[float, float, float]:
     """A column of `bootstrap`, or a difference of two: its value and the ends of its 95 % interval."""
     low, high = np.percentile(draws[1:], [2.5, 97.5])
     return float(draws.iloc[0]), float(low), float(high)
+
+
+def table(draws: pd.DataFrame) -> pd.DataFrame:
+    """Rows of methods, the best first: AUROC with the ends of its interval."""
+    rows = [(name, *interval(draws[name])) for name in draws]
+    frame = pd.DataFrame(rows, columns=["method", "AUROC", "low", "high"]).round(3)
+    return frame.sort_values("AUROC", ascending=False, ignore_index=True)
 
 
 def inside(boxes: list[np.ndarray], side: int) -> np.ndarray:
@@ -132,3 +187,13 @@ def _span(difference: tuple[float, float, float]) -> str:
     value, low, high = difference
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
+
+def overlay(image: np.ndarray, anomaly: np.ndarray, boxes: np.ndarray, top: float) -> np.ndarray:
+    """A map `[h, w]` in red over its image uint8 `[H, W]`, full red at `top`, boxes outlined: uint8 `[H, W, 3]`."""
+    side = len(image)
+    heat = cv2.resize(anomaly.astype(np.float32), (side, side)).clip(0, top)[..., None] / top / 2
+    shown = image[..., None] * (1 - heat) + 255 * heat * np.array([1.0, 0, 0])
+    shown = np.ascontiguousarray(shown.astype(np.uint8))
+    for x, y, width, height in np.rint(boxes * side).astype(int).tolist():
+        cv2.rectangle(shown, (x, y), (x + width, y + height), (255, 200, 0), 1)
+    return shown

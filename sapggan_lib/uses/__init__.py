@@ -1,3 +1,3 @@
-"""What a generator is for: augmentation, anomaly detection, an audit of its privacy."""
+"""What a generator is for: augmentation, anomaly detection, and an audit of what it gives away."""
 
-from sapggan_lib.uses.anomaly import METHODS, Detector, PaDiM, build_method
+from sapggan_lib.uses.anomaly import METHODS, Detector, FAnoGAN, PaDiM, build_method, feature_maps

@@ -14,12 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sapggan_lib import evaluation, models
+from sapggan_lib import evaluation
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.uses import fanogan
 
 Result = tuple[np.ndarray, np.ndarray | None]
-INPUT = 224                                 # side at which the feature network sees an image
 
 
 @dataclass(frozen=True)
@@ -147,13 +146,13 @@ class FAnoGAN:
     Schlegl 2019 (f-AnoGAN, izi_f): an encoder is trained to find the latent vector, both networks stay as they are.
     """
 
-    generator: Path | str = ""              # a training's folder; a .safetensors file: pixels alone
+    generator: Path | str | None = None     # a training's folder; a .safetensors file: pixels alone
     kappa: float = 1.0                      # weight of the features
     kimg: float = 20.0                      # images that the encoder is shown, thousands
     seed: int = 0
 
     def fit(self, images: np.ndarray) -> Detector:
-        if not self.generator:
+        if self.generator is None:
             raise SapgganError("f-anogan: needs a generator; name the folder of a training on normal images")
         generator, discriminator = fanogan.load_networks(Path(self.generator))
         residual = fanogan.Residual(generator, discriminator, self.kappa)
@@ -180,15 +179,15 @@ METHODS: dict[str, Callable[..., Method]] = {
 }  # fmt: skip
 
 
-def build_method(name: str, generator: Path | str = "") -> Method:
+def build_method(name: str, generator: Path | str | None = None, seed: int = 0) -> Method:
     """A method of `METHODS` with its defaults; f-AnoGAN with its generator. `SapgganError` for an unknown name."""
     if name not in METHODS:
         raise SapgganError(f'unknown method "{name}"; {near_match(name, METHODS)}')
-    return METHODS[name](generator) if name == "f-anogan" else METHODS[name]()
+    return METHODS[name](generator, seed=seed) if name == "f-anogan" else METHODS[name]()
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """Images as uint8 `[N, H, W]`; `SapgganError` for what is no such array, or none. Colour gives its first channel."""
+    """Images as uint8 `[N, H, W]`, of colour ones the first channel; `SapgganError` for what is no such array."""
     evaluation.check_images(images)
     return images if images.ndim == 3 else images[..., 0]
 
@@ -204,11 +203,9 @@ def feature_maps(images: np.ndarray, blocks: tuple[int, ...], side: int, batch: 
 
     A place takes its neighbours' features in, as in PatchCore: a mean over 3x3.
     """
-    network = evaluation.lite0_maps(torch.device("cpu"), blocks)
-    images = gray(images)
+    network, images = evaluation.lite0_maps(blocks), gray(images)
     for start in range(0, len(images), batch):
-        pixels = np.stack([evaluation.resize_clean(image, INPUT) for image in images[start : start + batch]])
-        maps = network(torch.from_numpy(pixels)[:, None].expand(-1, 3, -1, -1))
+        maps = network(images[start : start + batch])
         maps = [F.avg_pool2d(each, 3, 1, 1, count_include_pad=False) for each in maps]
         maps = [F.interpolate(each, size=(side, side), mode="bilinear", antialias=True) for each in maps]
         yield torch.cat(maps, 1).flatten(2)

@@ -1,5 +1,6 @@
 """f-AnoGAN: what a generator of normal images cannot make is not normal."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sapggan_lib import models
+from sapggan_lib.base.config import from_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.models import Discriminator, Generator, ModelConfig
@@ -21,7 +23,7 @@ class Encoder(nn.Sequential):
         sides = int(np.log2(resolution)) - 2                             # halvings down to 4x4
         widths = [channels, *(min(width * 2**i, 128) for i in range(sides))]
         layers: list[nn.Module] = []
-        for below, above in zip(widths[:-1], widths[1:], strict=True):
+        for below, above in itertools.pairwise(widths):
             layers += [nn.Conv2d(below, above, 4, 2, 1), nn.LeakyReLU(0.2)]
         super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * 16, latent))
 
@@ -70,7 +72,7 @@ def load_networks(path: Path) -> tuple[Generator, Discriminator | None]:
     if not (path / CHECKPOINT).is_file():
         return generator, None
     content = read_checkpoint(path)
-    _, discriminator = models.build_networks(ModelConfig(**content["config"]["model"]))
+    _, discriminator = models.build_networks(from_mapping(ModelConfig, content["config"]["model"], CHECKPOINT))
     discriminator.load_state_dict(content["discriminator"])
     for module in discriminator.modules():
         if hasattr(module, "group"):
