@@ -1,3 +1,5 @@
 """What a generator is for: augmentation, anomaly detection, and an audit of what it gives away."""
 
-from sapggan_lib.uses.anomaly import METHODS, Detector, FAnoGAN, PaDiM, build_method, feature_maps
+from sapggan_lib.uses.anomaly import METHODS, FAnoGAN, build_method
+from sapggan_lib.uses.detector import Detector
+from sapggan_lib.uses.places import PaDiM, feature_maps
