@@ -9,11 +9,12 @@ import click
 from sapggan_lib import __version__
 from sapggan_lib.base.config import PreprocessConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.cli.anomaly import anomaly
 from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, parse_settings
 from sapggan_lib.cli.training import condition_options, read_condition, training_config
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, commands=[anomaly])
 @click.version_option(__version__, message="sapggan %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def sapggan(debug: bool) -> None:
@@ -252,8 +253,7 @@ def run(notebooks: tuple[str, ...], profile: str, data: Path | None, table: Path
     folder = runs.run_folder(RUNS, name or profile, all(job.publishable for job in planned))
     if check:
         runs.require_reference(runs.run_folder(RUNS, check, publishable=True), folder)
-    index = runs.run(planned, folder, profile, jobs, force, scheduler)
-    print(f"report: {index}")
+    print(f"report: {runs.run(planned, folder, profile, jobs, force, scheduler)}")
     if check:
         runs.check(folder, RUNS / check, planned)
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.base.files import sha256_file
-from sapggan_lib.evaluation.features import Extractor
+from sapggan_lib.evaluation.features import Extractor, resize_clean
 
 INCEPTION_FILE = "inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
@@ -26,7 +26,38 @@ DENSENET_FOLDER = Path("~/.torchxrayvision/models_data")
 
 
 def efficientnet_lite0(device: torch.device) -> Extractor:
-    """EfficientNet-Lite0 with the ImageNet weights that its package carries; 1,280 features, no download.
+    """EfficientNet-Lite0 with the ImageNet weights that its package carries; 1,280 features, no download."""
+    model, digest = load_lite0(device)
+
+    def features(x: Tensor) -> Tensor:
+        return model.extract_features(_lite0_input(x)).mean((2, 3))
+
+    return Extractor("efficientnet-lite0", "FD", features, digest, 224, device)
+
+
+def lite0_maps(blocks: Sequence[int], device: torch.device | str = "cpu") -> Callable[[np.ndarray], list[Tensor]]:
+    """A function from uint8 images `[N, H, W]` to EfficientNet-Lite0's maps `[N, D, s, s]` of `blocks` (0 to 15).
+
+    Images are resized to 224 as by its `Extractor`. Blocks 2, 4, 7, 10 and 14 end a stage: 24 maps of 56x56, 40 of
+    28x28, 80 and 112 of 14x14, 192 of 7x7.
+    """
+    model, _ = load_lite0(torch.device(device))
+
+    @torch.inference_mode()
+    def maps(images: np.ndarray) -> list[Tensor]:
+        pixels = torch.from_numpy(np.stack([resize_clean(image, 224) for image in images])).to(device)
+        x = model._swish(model._bn0(model._conv_stem(_lite0_input(pixels[:, None].expand(-1, 3, -1, -1)))))
+        found = []
+        for index, block in enumerate(model._blocks[: max(blocks) + 1]):
+            x = block(x)
+            found += [x] if index in blocks else []
+        return found
+
+    return maps
+
+
+def load_lite0(device: torch.device) -> tuple[Any, str]:
+    """EfficientNet-Lite0 for inference, and the SHA-256 of its weights.
 
     Convolutions take over their batch normalisation, and pixels lie channels last: equal features, twice the speed.
     """
@@ -47,13 +78,11 @@ def efficientnet_lite0(device: torch.device) -> Extractor:
     model = EfficientNet.from_name("efficientnet-lite0")
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     _fuse(model.eval())
-    model.to(device, memory_format=torch.channels_last)                 # type: ignore[call-overload]
+    return model.to(device, memory_format=torch.channels_last), digest
 
-    def features(x: Tensor) -> Tensor:
-        x = ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
-        return model.extract_features(x).mean((2, 3))
 
-    return Extractor("efficientnet-lite0", "FD", features, digest, 224, device)
+def _lite0_input(x: Tensor) -> Tensor:
+    return ((x - 127) / 128).contiguous(memory_format=torch.channels_last)
 
 
 def inception(device: torch.device, path: Path | None = None) -> Extractor:

@@ -1,5 +1,6 @@
 """What a generator is for: augmentation, anomaly detection, and an audit of what it gives away."""
 
+from sapggan_lib.uses.anomaly import METHODS, FAnoGAN, build_method
 from sapggan_lib.uses.augmentation import (
     METRICS,
     REAL,
@@ -9,3 +10,5 @@ from sapggan_lib.uses.augmentation import (
     classical,
     compare_arms,
 )
+from sapggan_lib.uses.detector import Detector
+from sapggan_lib.uses.places import PaDiM, feature_maps

@@ -1,0 +1,43 @@
+"""`sapggan anomaly`."""
+
+from pathlib import Path
+
+import click
+
+from sapggan_lib.cli.options import PATH, POSITIVE, Registered
+
+
+@click.command()
+@click.argument("fit", type=PATH)
+@click.argument("test", type=PATH)
+@click.option("--out", type=PATH, required=True, metavar="DIR")
+@click.option("--method", "methods", type=Registered("uses", "METHODS"), multiple=True, metavar="NAME",
+              default=["neighbours"], show_default=True, help="padim, pca, f-anogan, ...; may be given again.")
+@click.option("--generator", type=PATH, metavar="DIR", help="Of f-anogan: a training on normal images.")
+@click.option("--n", type=POSITIVE, help="Normal images to learn from.  [default: all]")
+@click.option("--seed", default=0, show_default=True)
+def anomaly(fit: Path, test: Path, out: Path, methods: tuple[str, ...], generator: Path | None, n: int | None,
+            seed: int) -> None:  # fmt: skip
+    """Score images by how little they are like normal ones.
+
+    FIT holds normal images alone, TEST those to score; each is a store, a folder of images, or a checkpoint. Writes
+    scores.csv, and maps of where as NAME.npy.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from sapggan_lib import evaluation, uses
+    from sapggan_lib.base.files import atomic_path, write_text
+    from sapggan_lib.store import read_image_folder
+
+    normal = evaluation.load_images(fit, n=n, seed=seed)
+    folder = test.is_dir() and not any((test / name).exists() for name in ("store.json", "generator.safetensors"))
+    images, names = read_image_folder(test) if folder else (evaluation.load_images(test), None)
+    columns = {"image": names or range(len(images))}
+    for name in methods:
+        columns[name], maps = uses.build_method(name, generator, seed).fit(normal).score(images)
+        if maps is not None:
+            with atomic_path(out / f"{name}.npy") as temporary, temporary.open("wb") as stream:
+                np.save(stream, maps)
+    write_text(out / "scores.csv", pd.DataFrame(columns).to_csv(index=False))
+    print(f"{out}: {len(images):,} images scored by {', '.join(methods)}, learned from {len(normal):,} normal ones")

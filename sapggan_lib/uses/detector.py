@@ -1,0 +1,43 @@
+"""What a detector of anomalies is, and what a method that makes one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from sapggan_lib import evaluation
+
+Result = tuple[np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What a method learned. `score(images)`: uint8 `[M, H, W]` to scores `[M]`, higher for less normal, and maps
+    `[M, h, w]` of where (None from a method that does not look at places)."""
+
+    function: Callable[[np.ndarray], Result]
+
+    def score(self, images: np.ndarray) -> Result:
+        return self.function(gray(images))
+
+
+class Method(Protocol):
+    """A way to detect anomalies; every one is built without arguments, but for f-AnoGAN and its generator."""
+
+    def fit(self, images: np.ndarray) -> Detector:
+        """Learn from normal images, uint8 `[N, H, W]`."""
+        ...
+
+
+def gray(images: np.ndarray) -> np.ndarray:
+    """Images as uint8 `[N, H, W]`, of colour ones the first channel; `SapgganError` for what is no such array."""
+    evaluation.check_images(images)
+    return images if images.ndim == 3 else images[..., 0]
+
+
+def shrink(images: np.ndarray, side: int) -> np.ndarray:
+    """Images uint8 `[N, H, W]` as float32 `[N, side * side]`, by areas."""
+    small = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
+    return np.stack(small).reshape(len(small), -1).astype(np.float32)

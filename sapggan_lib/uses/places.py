@@ -1,0 +1,98 @@
+"""Detectors that compare, place by place, the features of a network that was trained on photographs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sapggan_lib import evaluation
+from sapggan_lib.uses.detector import Detector, Result, gray
+
+
+@dataclass(frozen=True)
+class PaDiM:
+    """A normal distribution of features at each place; Mahalanobis distance (Defard 2021, arXiv 2011.08785)."""
+
+    blocks: tuple[int, ...] = (2, 4, 10)    # of EfficientNet-Lite0
+    side: int = 28                          # of the grid of places
+    dims: int = 100                         # features kept, by chance
+    regularisation: float = 0.01
+    reduce: Literal["max", "mean"] = "max"  # of a map to its score
+    seed: int = 0
+
+    def fit(self, images: np.ndarray) -> Detector:
+        kept: Tensor | None = None
+        total = outer = torch.zeros(())
+        for maps in feature_maps(images, self.blocks, self.side):        # [N, D, P] by batches
+            if kept is None:
+                random = torch.Generator().manual_seed(self.seed)
+                kept = torch.randperm(maps.shape[1], generator=random)[: self.dims].sort().values
+            places = maps[:, kept].permute(2, 1, 0)                      # [P, D, N]
+            total = total + places.sum(2)
+            outer = outer + places @ places.mT
+        mean = total / len(images)                                       # [P, D]
+        covariance = (outer - len(images) * mean[:, :, None] * mean[:, None]) / (len(images) - 1)
+        covariance += self.regularisation * torch.eye(mean.shape[1])
+        root = torch.linalg.cholesky(covariance)                         # [P, D, D]
+
+        def distances(maps: Tensor) -> Tensor:
+            centred = maps[:, kept].permute(2, 1, 0) - mean[:, :, None]  # [P, D, N]
+            return torch.linalg.solve_triangular(root, centred, upper=False).square().sum(1).sqrt().T
+
+        return from_places(distances, self.blocks, self.side, self.reduce)
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Cosine distance of a place's features to the nearest at the same place of a normal image.
+
+    PatchCore's memory (Roth 2022, arXiv 2106.08265) without its coreset, and place by place: radiographs are aligned.
+    """
+
+    blocks: tuple[int, ...] = (10,)
+    side: int = 14
+    k: int = 1                              # neighbours whose mean distance counts
+    reduce: Literal["max", "mean"] = "mean" # of a map to its score
+
+    def fit(self, images: np.ndarray) -> Detector:
+        bank = torch.cat([*feature_maps(images, self.blocks, self.side)])
+        bank = F.normalize(bank, dim=1).permute(2, 1, 0).contiguous()    # [P, D, N]
+
+        def distances(maps: Tensor) -> Tensor:
+            similar = F.normalize(maps, dim=1).permute(2, 0, 1) @ bank   # [P, M, N]
+            return 1 - similar.topk(min(self.k, bank.shape[2]), dim=2).values.mean(2).T
+
+        return from_places(distances, self.blocks, self.side, self.reduce)
+
+
+def feature_maps(
+    images: np.ndarray, blocks: tuple[int, ...], side: int, smooth: bool = True, batch: int = 16
+) -> Iterator[Tensor]:
+    """EfficientNet-Lite0's maps of some blocks brought to `side` x `side` places: `[n, D, P]` for each batch of images.
+
+    `smooth`: a place takes its neighbours' features in, as in PatchCore: a mean over 3x3.
+    """
+    network, images = evaluation.lite0_maps(blocks), gray(images)
+    for start in range(0, len(images), batch):
+        maps = network(images[start : start + batch])
+        if smooth:
+            maps = [F.avg_pool2d(each, 3, 1, 1, count_include_pad=False) for each in maps]
+        maps = [F.interpolate(each, size=(side, side), mode="bilinear", antialias=True) for each in maps]
+        yield torch.cat(maps, 1).flatten(2)
+
+
+def from_places(
+    distances: Callable[[Tensor], Tensor], blocks: tuple[int, ...], side: int, reduce: Literal["max", "mean"]
+) -> Detector:
+    """A detector from `distances`, which maps features `[n, D, P]` to numbers `[n, P]`; their `reduce` is the score."""
+
+    def function(images: np.ndarray) -> Result:
+        found = torch.cat([distances(maps) for maps in feature_maps(images, blocks, side)])
+        scores = found.amax(1) if reduce == "max" else found.mean(1)
+        return scores.numpy(), found.reshape(-1, side, side).numpy()
+
+    return Detector(function)
