@@ -3,7 +3,7 @@
 from sapggan_lib.evaluation.coverage import Neighbours, coverage_scores, nearest_neighbours
 from sapggan_lib.evaluation.curve import FrechetCallback
 from sapggan_lib.evaluation.diversity import diversity, ms_ssim
-from sapggan_lib.evaluation.features import Extractor, Features, extract_features, load_images
+from sapggan_lib.evaluation.features import Extractor, Features, check_images, extract_features, load_images
 from sapggan_lib.evaluation.frechet import frechet_distance, frechet_infinity
 from sapggan_lib.evaluation.intervals import Interval, jackknife, student_t
 from sapggan_lib.evaluation.kernel import kernel_distance
