@@ -156,10 +156,7 @@ def audit(
     generator = discriminator = None
     if held_out:
         members = train.some(len(real.images), random)
-        generator = Membership.of(*(
-            nearest(side.images, fake)[0] - nearest(side.images, held_out.images, (side.people, held_out.people))[0]
-            for side in (members, real)
-        ))  # fmt: skip
+        generator = Membership.of(belonging(members, fake, held_out), belonging(real, fake, held_out))
         if folder:
             logits = realness(folder, np.concatenate([members.images, real.images]), seed)
             discriminator = Membership.of(*np.split(logits, [len(members.images)]))
@@ -170,6 +167,16 @@ def audit(
     return Audit(verdict, reasons, len(train.images), len(held_out.images) if held_out else 0, threshold, copies,
                  false_positives, near_the_data, sensitivity, generator, discriminator,
                  tuple(np.sort(near)[:-11:-1].round(4).tolist()))  # fmt: skip
+
+
+def belonging(side: Side, fake: np.ndarray, held_out: Side) -> np.ndarray:
+    """How much nearer each image of `side` is to a sample than to another person's held-out image, `[N]`.
+
+    GAN-Leaks' calibration: an image like many others is near to some sample whoever was trained on.
+    """
+    usual = nearest(side.images, held_out.images, (side.people, held_out.people))[0]
+    difference: np.ndarray = nearest(side.images, fake)[0] - usual
+    return difference
 
 
 def judge(
@@ -222,10 +229,10 @@ def gray(images: np.ndarray) -> np.ndarray:
 
 def card_sentence(facts: Mapping[str, Any]) -> str:
     """What a model card says of an audit, from its `to_dict`."""
-    real = "held-out images" if facts["held_out_images"] else "training images against other people's: none was held out"
+    real = "held-out images" if facts["held_out_images"] else "training images, each against other people's"
     found = min(facts["sensitivity"].values(), key=lambda share: share["count"] / share["of"])
-    leaks = [f"Membership by the {side}: AUROC {leak['auroc']:.3f} [{leak['low']:.3f}, {leak['high']:.3f}], at 1 % false "
-             f"positives {Share(**leak['found'])} found." for side in ("generator", "discriminator")
+    leaks = [f"Membership by the {side}: AUROC {leak['auroc']:.3f} [{leak['low']:.3f}, {leak['high']:.3f}], at 1 % "
+             f"false positives {Share(**leak['found'])} found." for side in ("generator", "discriminator")
              if (leak := facts[side])] or ["Membership: not assessed, which needs held-out images."]  # fmt: skip
     return (f"{facts['verdict']}: {'; '.join(facts['reasons'])}. Copies: {Share(**facts['copies'])} of the samples; by "
             f"the same measure {Share(**facts['false_positives'])} of real images ({real}). Of planted copies of the "
