@@ -42,7 +42,8 @@ def stand_ins(train: Side, others: np.ndarray, seed: int = 0) -> dict[str, np.nd
 
 def controls(train: Side, held_out: Side, others: np.ndarray, seed: int = 0) -> dict[str, Audit]:
     """The audit of each stand-in."""
-    return {name: audit(fake, train, held_out, seed=seed) for name, fake in stand_ins(train, others, seed).items()}
+    fakes = stand_ins(train, others, seed)
+    return {name: audit(fake, train, held_out, seed=seed, planted=20) for name, fake in fakes.items()}
 
 
 def control_table(audits: Mapping[str, Audit]) -> pd.DataFrame:

@@ -24,8 +24,8 @@ from sapggan_lib.store import read_manifest
 from sapggan_lib.training import TrainConfig, read_checkpoint
 from sapggan_lib.uses.copies import nearest, plant
 
-TAIL = 3.5                 # robust standard deviations above the real images' median; nearer is a copy
-MOST, PLANTED = 1000, 100  # real images a question, planted copies a kind
+NEARER = 0.99              # share of real images that are farther from all other people's than a copy
+MOST = 1000                # real images a question
 FEWEST, ENOUGH = 20, 0.95  # real images to compare with, share of planted copies to be found
 FAR = 0.05                 # share of real images that count as far from the others, and of samples that must not
 SURE = 0.01                # probability below which a difference is none of chance
@@ -133,11 +133,12 @@ def audit(
     held_out: Side | None = None,     # of the same source and of nobody in `train`; None: training images instead
     folder: Path | None = None,       # of the training, where its checkpoint holds the discriminator
     seed: int = 0,
+    planted: int = 100,               # copies of each kind, to learn how many it finds
 ) -> Audit:
     """Look for training images among generated ones, and ask of real ones whether they were trained on.
 
-    Copies are samples nearer to a training image than 99 % of real images of other people are, or farther in the tail;
-    those are `held_out`, or, where nothing was, training images, each against the other people's. Raises `SapgganError`
+    Copies are samples nearer to a training image than 99 % of real images of other people are; those are `held_out`,
+    or, where nothing was, training images, each against the other people's. Raises `SapgganError`
     for sides that share a patient, and for fewer than two training images.
     """
     random, fake = np.random.default_rng(seed), gray(fake)
@@ -147,12 +148,11 @@ def audit(
     real = (held_out or train).some(MOST, random)
     others = nearest(real.images, train.images, (real.people, train.people), "audit: real images")[0]
     middle = float(np.median(others))
-    spread = 1.4826 * float(np.median(abs(others - middle)))
-    threshold = max(middle + TAIL * spread, float(np.quantile(others, 0.99, method="higher")))
+    threshold = float(np.quantile(others, NEARER, method="higher"))
     near = nearest(fake, train.images, progress="audit: samples")[0]
-    originals = train.some(PLANTED, random).images
-    planted = plant(originals, np.roll(originals, 1, axis=0), seed)
-    sensitivity = {kind: Share.among(nearest(images, train.images)[0] > threshold) for kind, images in planted.items()}
+    originals = train.some(planted, random).images
+    sensitivity = {kind: Share.among(nearest(images, train.images)[0] > threshold)
+                   for kind, images in plant(originals, np.roll(originals, 1, axis=0), seed).items()}  # fmt: skip
     generator = discriminator = None
     if held_out:
         members = train.some(len(real.images), random)

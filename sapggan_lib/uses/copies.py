@@ -37,8 +37,8 @@ def windows(normed: np.ndarray, shift: int) -> np.ndarray:
     """
     width = normed.shape[1] - 2 * shift
     cut = np.moveaxis(sliding_window_view(normed, (width, width), (1, 2)), 0, 2).reshape(-1, len(normed), width**2)
-    cut = cut - cut.mean(-1, keepdims=True)
-    unit: np.ndarray = cut / np.maximum(np.linalg.norm(cut, axis=-1, keepdims=True), 1e-6)
+    unit: np.ndarray = cut - cut.mean(-1, keepdims=True)
+    unit /= np.maximum(np.sqrt(np.einsum("...d,...d", unit, unit))[..., None], 1e-6)
     return unit
 
 
@@ -58,8 +58,8 @@ def nearest(
               for side, shift in shifts.items()}  # fmt: skip
     values, places = [], []
     with progress_bar(len(images), progress, disable=not progress) as bar:
-        for start in range(0, len(images), 64):
-            some = slice(start, start + 64)
+        for start in range(0, len(images), 16):
+            some = slice(start, start + 16)
             coarse, fine = (np.concatenate([windows(local_norm(images[some], side, scale), shift) for scale in SCALES])
                             for side, shift in shifts.items())  # fmt: skip
             near = np.max([window @ middle[COARSE].T for window in coarse], axis=0)           # [n, M]
