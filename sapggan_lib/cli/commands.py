@@ -9,12 +9,11 @@ import click
 from sapggan_lib import __version__
 from sapggan_lib.base.config import PreprocessConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.cli.anomaly import anomaly
 from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, parse_settings
 from sapggan_lib.cli.training import condition_options, read_condition, training_config
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}, commands=[anomaly])
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, message="sapggan %(version)s")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
 def sapggan(debug: bool) -> None:

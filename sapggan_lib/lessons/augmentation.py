@@ -18,7 +18,7 @@ from sapggan_lib.phantoms import phantom_image
 from sapggan_lib.preprocessing import transform
 from sapggan_lib.store import Store
 from sapggan_lib.training import CHECKPOINT, TrainConfig, read_labels, train
-from sapggan_lib.uses import REAL, Side, arm_scores, class_consistency, classical, compare_arms
+from sapggan_lib.uses import REAL, Cases, arm_scores, class_consistency, classical, compare_arms
 
 CLEAR = "clear"
 GENERATED, DRAWN = "generated", "drawn"
@@ -112,7 +112,7 @@ def experiment(
     """
     features = features_of(extractor)
     known, test = features(task.images), np.concatenate([task.part(False, True), task.part(True, True)])
-    drawn = {DRAWN: Side(*map(features, task.drawn))} if task.drawn else {}
+    drawn = {DRAWN: Cases(*map(features, task.drawn))} if task.drawn else {}
     tables, consistency = [], []
     for count in counts:
         scores = []
@@ -121,10 +121,10 @@ def experiment(
             negatives, n = task.part(False), len(positives)
             generator = trained(task, np.concatenate([negatives, positives]), settings, folder, number)
             most = max(n, round(max(ratios) * n))
-            made = Side(*(features(generate(generator, k, seed=number, label=label))
+            made = Cases(*(features(generate(generator, k, seed=number, label=label))
                           for label, k in ((CLEAR, len(negatives)), (task.finding, most))))  # fmt: skip
             changed = features(classical(task.images[positives], most, number))
-            real = Side(known[negatives], known[positives])
+            real = Cases(known[negatives], known[positives])
             scores.append(arm_scores(real, known[test], {GENERATED: made, **drawn}, changed, ratios))
             consistency.append((n, number, *class_consistency(real, made, number)))
         tables.append(compare_arms(scores, task.positive[test], task.patients[test], seed=seed).assign(positives=n))

@@ -6,6 +6,7 @@ from pathlib import Path
 import mistune
 
 from sapggan_lib.models import WEIGHTS
+from sapggan_lib.uses import card_sentence
 
 
 class Renderer(mistune.HTMLRenderer):
@@ -28,12 +29,16 @@ def card_html(markdown: str) -> str:
 
 
 def card_of(weights: Path, data: str = "") -> str:
-    """The card in Markdown: NAME.md beside the weights, a README.md there that names them, or one of the training's."""
+    """The card in Markdown: NAME.md beside the weights, a README.md there that names them, or one of the training's.
+
+    What it says of memorisation is from NAME.audit.json, which `sapggan audit --json` writes.
+    """
     weights = weights / WEIGHTS if weights.is_dir() else weights
     for path in (weights.with_suffix(".md"), weights.with_name("README.md")):
         if path.is_file() and (path.stem == weights.stem or weights.name in path.read_text("utf-8", "replace")):
             return path.read_text("utf-8", "replace")
     facts = json.loads(weights.with_suffix(".json").read_text("utf-8"))
+    audit = weights.with_suffix(".audit.json")
     model, train = facts["model"], facts.get("train") or {}
     side, widths = model["resolution"], ", ".join(map(str, model["widths"]))
     colour = "gray" if model["channels"] == 1 else "colour"
@@ -46,7 +51,8 @@ def card_of(weights: Path, data: str = "") -> str:
         "network": f"{model['name']}, widths {widths}, latent {model['latent']}, {colour}{attention}",
         "training": ", ".join(known) or "not recorded with the weights",
         "scores": "in the report of its run, where it has one",
-        "memorisation": "not audited: it may repeat images that it was trained on",
+        "memorisation": card_sentence(json.loads(audit.read_text("utf-8"))) if audit.is_file() else
+        "not audited: it may repeat images that it was trained on",
         "intended use": "teaching, and trying the software",
         "limits": "not for diagnosis, nor for training anything that meets patients",
     }

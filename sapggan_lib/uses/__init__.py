@@ -1,14 +1,16 @@
 """What a generator is for: augmentation, anomaly detection, and an audit of what it gives away."""
 
 from sapggan_lib.uses.anomaly import METHODS, FAnoGAN, build_method
+from sapggan_lib.uses.audit import Audit, Membership, Share, Side, audit, belonging, card_sentence, realness
 from sapggan_lib.uses.augmentation import (
     METRICS,
     REAL,
-    Side,
+    Cases,
     arm_scores,
     class_consistency,
     classical,
     compare_arms,
 )
+from sapggan_lib.uses.copies import local_norm, nearest, plant, windows
 from sapggan_lib.uses.detector import Detector
 from sapggan_lib.uses.places import PaDiM, feature_maps

@@ -24,7 +24,7 @@ DRAWS = 1000      # of the bootstrap
 
 
 @dataclass(frozen=True)
-class Side:
+class Cases:
     """Features `[N, D]` of images without and with the finding."""
 
     negative: np.ndarray
@@ -40,9 +40,9 @@ class Side:
 
 
 def arm_scores(
-    real: Side,                    # few positives
+    real: Cases,                    # few positives
     test: np.ndarray,              # features [T, D]
-    sources: Mapping[str, Side],   # images to add by the name of what made them: "generated", ...
+    sources: Mapping[str, Cases],   # images to add by the name of what made them: "generated", ...
     changed: np.ndarray,           # real positives after classical augmentation, [K, D]
     ratios: Sequence[float] = (0.25, 1, 5),  # positives to add for each real one
 ) -> dict[str, np.ndarray]:
@@ -59,21 +59,21 @@ def arm_scores(
         more |= {name: source.positive[:extra] for name, source in sources.items()}
         for name, added in more.items():
             if len(added) == extra:  # a source with too few images has no such arm
-                arms[f"{name} x {ratio:g}"] = fit(Side(real.negative, np.concatenate([real.positive, added])))
+                arms[f"{name} x {ratio:g}"] = fit(Cases(real.negative, np.concatenate([real.positive, added])))
     for name, source in sources.items():
         arms[f"{name} alone"] = fit(source)
         arms[f"{name} first, then real"] = fine_tune(fit(source), real)
     return {name: model.decision_function(test) for name, model in arms.items()}
 
 
-def fit(side: Side, balanced: bool = False) -> LogisticRegression:
+def fit(side: Cases, balanced: bool = False) -> LogisticRegression:
     """A logistic regression of standardised features; `balanced` weighs both classes alike."""
     weights = "balanced" if balanced else None
     regression = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight=weights, warm_start=True)
     return make_pipeline(StandardScaler(), regression).fit(side.both, side.truth)
 
 
-def fine_tune(model: LogisticRegression, side: Side) -> LogisticRegression:
+def fine_tune(model: LogisticRegression, side: Cases) -> LogisticRegression:
     """The model after a few steps on other images, its standardisation kept."""
     scale, regression = (part for _, part in model.steps)
     regression.max_iter = FINE_TUNING
@@ -83,7 +83,7 @@ def fine_tune(model: LogisticRegression, side: Side) -> LogisticRegression:
     return model
 
 
-def class_consistency(real: Side, generated: Side, seed: int = 0) -> tuple[float, float, float]:
+def class_consistency(real: Cases, generated: Cases, seed: int = 0) -> tuple[float, float, float]:
     """How well a classifier that was trained on real images tells the generated classes apart.
 
     AUROC with its 95 % interval. About .5: the generator ignores the class that it is asked for.

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from sapggan_lib.uses import REAL, Side, arm_scores, class_consistency, classical, compare_arms
+from sapggan_lib.uses import REAL, Cases, arm_scores, class_consistency, classical, compare_arms
 from sapggan_lib.uses.augmentation import METRICS, auroc, average_precision, fine_tune, fit, resample
 
 
 def side(negatives, positives, shift=1.0, seed=0, width=20):
     """Normal features; those of positives are shifted by `shift` along all of them."""
     rng = np.random.default_rng(seed)
-    return Side(rng.normal(size=(negatives, width)), rng.normal(size=(positives, width)) + shift)
+    return Cases(rng.normal(size=(negatives, width)), rng.normal(size=(positives, width)) + shift)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(auroc, roc_auc_score), (average_precision, average_precision_score)])
@@ -27,7 +27,7 @@ def test_shuffled_labels_give_half_within_the_interval():
     real, test = side(40, 20), side(60, 60, seed=1)
     rng = np.random.default_rng(2)
     features = rng.permutation(real.both)
-    scores = [arm_scores(Side(features[:40], features[40:]), test.both, {}, features[40:], [1])]
+    scores = [arm_scores(Cases(features[:40], features[40:]), test.both, {}, features[40:], [1])]
     truth = rng.permutation(test.truth)
     table = compare_arms(scores, truth, np.arange(120))
     (row,) = table[(table["arm"] == REAL) & (table["metric"] == "AUROC") & (table["against"] == "")].itertuples()
@@ -57,7 +57,7 @@ def test_perfect_images_beat_duplicates_and_noise_does_not():
 
 def test_duplicating_is_weighting():
     real = side(30, 10)
-    twice = Side(real.negative, np.repeat(real.positive, 3, axis=0))
+    twice = Cases(real.negative, np.repeat(real.positive, 3, axis=0))
     balanced, repeated = fit(real, balanced=True), fit(twice)
     tests = side(20, 20, seed=5).both
     order = np.corrcoef(balanced.decision_function(tests), repeated.decision_function(tests))[0, 1]
