@@ -19,6 +19,7 @@ from sapggan_lib.notebook.record import environment, record_path
 
 if TYPE_CHECKING:
     import pandas as pd
+    from IPython.display import Markdown
     from matplotlib.figure import Figure
 
     from sapggan_lib.evaluation import Table
@@ -118,6 +119,13 @@ class Notebook:
     def result(self, value: Any, name: str) -> None:
         """Save `value` as JSON in the run's `results` folder."""
         write_json(self._result(f"{name}.json"), self.hider.walk(value, "table"))
+
+    def findings(self, sentences: list[str]) -> "Markdown":
+        """Save what this run found, and return it as a list to be shown."""
+        from IPython.display import Markdown
+
+        self.result(sentences, "findings")
+        return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
 
     def finish(self) -> dict[str, Any]:
         """Write the notebook's record; the last cell shows it. A run without it counts as failed."""

@@ -13,10 +13,10 @@ def apply_clahe(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
 
     `clip_limit`, from 1, is the most by which contrast is multiplied: no tile's curve is steeper, so it means the same
     at every size, bit depth and number of tiles. OpenCV's counts whole pixels, at least 1 a level, and does not.
-    Curves have 256 levels. Between these, and between the tiles' centres, they are interpolated. 1 changes nothing,
-    and 0 returns the image as it is.
+    Curves have 256 levels. Between these, and between the tiles' centres, they are interpolated. A limit up to 1
+    returns the image as it is.
     """
-    if clip_limit == 0:
+    if clip_limit <= 1:
         return image
     if image.ndim == 3:
         luma, *chroma = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))
