@@ -20,7 +20,7 @@ class PreprocessConfig:
 
     size: int = 512                                       # side of the stored images, in pixels
     crop: float = 0.05                                    # share of height and width that the random crop removes
-    clip_limit: float = 2.0                               # CLAHE: times the uniform histogram's height; 0 turns it off
+    clip_limit: float = 2.0                               # CLAHE: most by which contrast is multiplied; 0 turns it off
     tiles: int = 8                                        # CLAHE: tiles per side
     channels: Literal[1, 3] = 1                           # 3: gray duplicated, as in the paper
     format: Literal["npy", "pickle"] = "npy"              # pickle: as in the paper

@@ -40,7 +40,7 @@ def phantom(out: Path, n: int, seed: int, findings: float) -> None:
 @click.option("--table", type=PATH, metavar="CSV", help="File names and views, for a folder of images.")
 @field(PreprocessConfig, "size", "Side of the stored images in pixels.")
 @field(PreprocessConfig, "crop", "Share of each side that the random crop removes.")
-@field(PreprocessConfig, "clip_limit", "Of CLAHE; 0 turns it off.")
+@field(PreprocessConfig, "clip_limit", "Of CLAHE: most by which contrast is multiplied, from 1; 0 turns it off.")
 @field(PreprocessConfig, "tiles", "Of CLAHE, per side.")
 @field(PreprocessConfig, "format", "Of the images' file.")
 @field(PreprocessConfig, "channels", "3: gray three times.")

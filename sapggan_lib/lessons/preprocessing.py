@@ -3,7 +3,7 @@
 import io
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -14,8 +14,58 @@ from pydicom import Dataset
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.images import is_image, read_image
 from sapggan_lib.dicom import decide_view, read_radiograph
-from sapggan_lib.preprocessing import apply_clahe, crop_generator, random_crop, resize, to_uint8
+from sapggan_lib.phantoms import Shot, phantom_dataset
+from sapggan_lib.preprocessing import Item, apply_clahe, crop_generator, process_item, random_crop, resize, to_uint8
 from sapggan_lib.store import IMAGE_FILES, open_store, write_store
+
+ODD_FILES: dict[str, dict[str, str]] = {        # what is changed in a synthetic file's header
+    "a PA radiograph": {}, "a lateral one": {"ViewPosition": "LL"}, "a hip": {"BodyPartExamined": "HIP"},
+    "a header without a view": {"ViewPosition": "", "PatientOrientation": "", "SeriesDescription": ""},
+    "text burned in": {"BurnedInAnnotation": "YES"}, "a file cut short": {},
+}  # fmt: skip
+
+
+
+def synthetic_file(photometric: str, header: Mapping[str, str] | None = None, size: int = 512) -> Dataset:
+    """A synthetic PA radiograph as DICOM, taller than wide, 12 bit stored as `photometric` says; `header` overwrites."""
+    dataset = phantom_dataset(Shot("", 3, 1, "PA", 12, photometric, True, "ExplicitVRLittleEndian"), 0, size)
+    for name, value in (header or {}).items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def odd_file_rows() -> pd.DataFrame:
+    """What the manifest says of each of `ODD_FILES`. Columns: `file`, `status`, `reason`, `view`, `evidence`."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file.dcm"
+        for name, header in ODD_FILES.items():
+            synthetic_file("MONOCHROME2", header, size=64).save_as(path, enforce_file_format=True)
+            if name == "a file cut short":
+                path.write_bytes(path.read_bytes()[:-1000])
+            rows.append({"file": name, **process_item(Item(name, str(path)), PreprocessConfig(), b"")[0]})
+    return pd.DataFrame(rows).fillna("")[["file", "status", "reason", "view", "evidence"]]
+
+
+def what_was_found(manifest: pd.DataFrame) -> list[str]:
+    """A store's manifest in sentences: what was kept, dropped and failed and why, views, sizes, inverted files."""
+
+    def listed(names: pd.Series) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in names.value_counts().head(5).items())
+
+    kept = manifest[manifest["status"] == "kept"]
+    sentences = [f"Of {len(manifest):,} files {len(kept):,} were kept."]
+    for status in ("dropped", "failed"):
+        why = manifest["reason"][manifest["status"] == status]
+        sentences += [f"{len(why):,} {status}: {listed(why)}." if len(why) else f"None {status}."]
+    rows, columns = kept["rows"].astype(int), kept["columns"].astype(int)
+    return [
+        *sentences,
+        f"Views: {listed(manifest['view'].replace('', 'not read'))}.",
+        f"Kept images have {rows.min():,} to {rows.max():,} rows and {columns.min():,} to {columns.max():,} columns; "
+        f"made square, the width of one changes by up to {(rows / columns - 1).abs().max():.0%} against its height.",
+        f"{(kept['photometric'] == 'MONOCHROME1').sum():,} of those kept are MONOCHROME1, and were inverted.",
+    ]
 
 
 def header_views(path: Path | str) -> pd.DataFrame:

@@ -78,7 +78,9 @@ def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> ipywi
             value=(0, 100), step=0.5, description="window (percentiles)", continuous_update=False,
             readout_format=".1f", layout=ipywidgets.Layout(width="26em"),
         ),
-        clip_limit=slider(value=config.clip_limit, max=max(10, config.clip_limit), step=0.5, description="clip limit"),
+        clip_limit=slider(
+            value=max(1, config.clip_limit), min=1, max=max(10, config.clip_limit), step=0.5, description="clip limit"
+        ),
         tiles=ipywidgets.IntSlider(
             value=config.tiles, min=1, max=max(16, config.tiles), description="tiles per side", continuous_update=False
         ),

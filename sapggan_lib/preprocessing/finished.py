@@ -73,6 +73,8 @@ def difference(inputs: Listing, out: Path, config: PreprocessConfig, retry_faile
         if facts["config"][name] != value:
             return (f"holds a store made with {name} {facts['config'][name]}, not {value}; choose another folder, "
                     "or delete this one first")
+    if config.clip_limit and facts.get("clahe") != inputs.facts["clahe"]:
+        return "holds a store of an older version, whose clip limit meant other contrasts; delete it and run again"
     if facts | inputs.facts == facts:
         return ""
     same, mended = facts.get("inputs") == inputs.facts["inputs"], 0

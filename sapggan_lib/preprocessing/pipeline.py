@@ -79,8 +79,8 @@ def _check(config: PreprocessConfig, source: Path, out: Path) -> None:
     for wrong, message in (
         (not 8 <= config.size <= 4096, f"preprocess: size must be 8 to 4096 pixels, not {config.size}"),
         (not 0 <= config.crop <= 0.9, f"preprocess: crop must be 0 to 0.9, not {config.crop}; 0.05 removes 5 %"),
-        (not 0 <= config.clip_limit <= 256,
-         f"preprocess: clip limit must be 0 (off) to 256, not {config.clip_limit}"),
+        (config.clip_limit != 0 and not 1 <= config.clip_limit <= 256,
+         f"preprocess: clip limit must be 0 (off) or 1 (no contrast added) to 256, not {config.clip_limit}"),
         (not 1 <= config.tiles <= 64, f"preprocess: tiles must be 1 to 64 per side, not {config.tiles}"),
         (config.seed < 0, f"preprocess: seed must be 0 or more, not {config.seed}"),
         (not source.exists(), f"{source}: no such folder; name the folder that holds the DICOM files"),

@@ -63,8 +63,9 @@ class Listing:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a store remembers of its inputs: hashes of their names with what a table says, and of their states."""
-        return {"inputs": self._names.hexdigest(), "states": self._states.hexdigest()}
+        """What a store remembers of its inputs: hashes of their names with what a table says, and of their states;
+        and which CLAHE its clip limit is for, 2 for `steps.apply_clahe` as it is and none for OpenCV's."""
+        return {"inputs": self._names.hexdigest(), "states": self._states.hexdigest(), "clahe": "2"}
 
 
 def list_inputs(

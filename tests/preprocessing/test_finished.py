@@ -64,6 +64,23 @@ def test_a_damaged_or_older_store_is_one_sentence(phantoms, tmp_path):
             preprocess(phantoms / "study00002", tmp_path / "store", SMALL, workers=1)
 
 
+@pytest.mark.parametrize(("clip_limit", "refused"), [(2.0, True), (0.0, False)])
+def test_a_store_whose_clip_limit_meant_something_else_is_not_taken_for_this_one(
+    phantoms, tmp_path, clip_limit, refused
+):
+    source, out, config = phantoms / "study00002", tmp_path / "store", PreprocessConfig(size=32, clip_limit=clip_limit)
+    preprocess(source, out, config, workers=1)
+    facts = json.loads((out / "store.json").read_text())
+    assert facts.pop("clahe") == "2"
+    (out / "store.json").write_text(json.dumps(facts))
+    if refused:
+        with pytest.raises(SapgganError, match="an older version, whose clip limit meant"):
+            preprocess(source, out, config, workers=1)
+        assert not preprocess(source, out, config, workers=1, renew=True).already_done
+    assert preprocess(source, out, config, workers=1).already_done
+    assert json.loads((out / "store.json").read_text())["clahe"] == "2"
+
+
 def test_failed_files_are_tried_again_and_the_store_is_as_if_they_never_failed(phantoms, tmp_path):
     few = tmp_path / "few"
     for study in ("study00002", "study00003", "study00004"):

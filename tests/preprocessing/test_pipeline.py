@@ -211,6 +211,7 @@ def test_memory_stays_flat_however_many_images(tmp_path):
         (PreprocessConfig(size=4), "size must be 8 to 4096 pixels, not 4"),
         (PreprocessConfig(crop=5.0), r"crop must be 0 to 0\.9, not 5\.0; 0\.05 removes 5 %"),
         (PreprocessConfig(clip_limit=-1.0), "clip limit must be"),
+        (PreprocessConfig(clip_limit=0.5), "0 \\(off\\) or 1"),
         (PreprocessConfig(seed=-1), "seed must be 0 or more"),
     ],
 )
