@@ -46,7 +46,7 @@ def plot_by_resolution(ax: Axes, series: Mapping[str, Mapping[int, float]], ylab
         ax.plot(list(values), list(values.values()), label=label, **marked(index))
     ax.set(xlabel="resolution of the block", ylabel=ylabel, xscale="log", yscale="log")
     size_ticks(ax, sorted({resolution for values in series.values() for resolution in values}))
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small")  # above: lines may be anywhere
     return ax
 
 

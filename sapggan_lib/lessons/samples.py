@@ -118,8 +118,8 @@ def findings(
     sentences, spreads = variety_findings(measured), {name: side["spread"] for name, side in measured.items()}
     for side, levels in sorted(disagreement.items(), key=lambda item: item[1])[-1:]:
         says = "agree" if levels < AGREE * spreads["generated"] else "do not agree"
-        sentences.append(f"The scales {says}: the worst, of {side} pixels, is {levels:.1f} gray levels from the largest "
-                         f"image; samples spread over {spreads['generated']:.1f}.")  # fmt: skip
+        sentences.append(f"The scales {says}: the worst, of {side} pixels, is {levels:.1f} gray levels from the "
+                         f"largest image; samples spread over {spreads['generated']:.1f}.")  # fmt: skip
     steps = [np.abs(np.diff(images.astype(float), axis=0)).mean(tuple(range(1, images.ndim))) for images in walks]
     way, largest = min(map(sum, steps)), max(step.max() / max(step.sum(), 1e-12) for step in steps)
     says = "stand nearly still" if way < COLLAPSE * spreads["real"] else "jump" if largest >= JUMP else "are gradual"

@@ -112,3 +112,13 @@ def test_a_publishable_run_on_own_files_shows_phantoms(begin, tmp_path):
     nb.parameters["publishable"] = False
     assert nb.shown_radiographs(store) is store
     assert nb.example_file(store).parent == tmp_path / "own"
+
+
+def test_the_catalogue_lists_what_the_folder_holds_in_the_notebooks_own_words(tmp_path):
+    write_notebook(tmp_path / "01_a.ipynb", [])
+    told = "# Walks\n\n**Time**: half a second. **Prerequisites**: none."
+    cell = {"cell_type": "markdown", "metadata": {}, "source": [told]}
+    (tmp_path / "07_b.ipynb").write_text(json.dumps({"cells": [cell]}))
+    (tmp_path / "notes.ipynb").write_text("{}")
+    rows = notebook.catalogue(tmp_path).splitlines()
+    assert rows[2:] == ["| `01_a` | Title of 01_a |  |", "| `07_b` | Walks | half a second |"]
