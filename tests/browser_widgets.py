@@ -129,7 +129,7 @@ def play_quiz(page, screenshots: Path) -> None:
     quiz.scroll_into_view_if_needed()
     image, message = quiz.locator("img"), quiz.locator(".widget-html")
     quiz.screenshot(path=screenshots / "06_quiz_start.png")
-    questions = int(message.inner_text().split()[0])
+    questions = int(message.inner_text().split()[2])
     for question in range(questions):
         shown = picture_bytes(image)
         quiz.get_by_role("button", name="real", exact=True).click()
@@ -137,7 +137,7 @@ def play_quiz(page, screenshots: Path) -> None:
             wait_for_change(image, shown, f"quiz, image {question + 1}")
         if question == questions // 2:
             quiz.screenshot(path=screenshots / "06_quiz_middle.png")
-    over = f"{questions // 2} of {questions} right. Guessing gets"
+    over = f"{questions // 2} of {questions} right; wrong: "
     quiz.get_by_text(over).wait_for(timeout=10_000)
     quiz.screenshot(path=screenshots / "06_quiz_end.png")
     print(f"quiz: {message.inner_text()}")

@@ -46,19 +46,23 @@ def plot_by_resolution(ax: Axes, series: Mapping[str, Mapping[int, float]], ylab
         ax.plot(list(values), list(values.values()), label=label, **marked(index))
     ax.set(xlabel="resolution of the block", ylabel=ylabel, xscale="log", yscale="log")
     size_ticks(ax, sorted({resolution for values in series.values() for resolution in values}))
-    ax.legend()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, fontsize="small")  # above: lines may be anywhere
     return ax
 
 
 def plot_gates(ax: Axes, gates: Mapping[int, np.ndarray]) -> Axes:
-    """SE gates by resolution: a dot per feature map (its mean over samples). `gates`: `[N, C]` in (0, 2)."""
+    """How much SE gates differ between images and between maps, by resolution. `gates`: `[N, C]` in (0, 2).
+
+    A dot for each map: its gate's standard deviation over images. A bar: that of the maps' mean gates.
+    """
     random = np.random.default_rng(0)
     for place, values in enumerate(gates.values()):
-        means = values.mean(0)
-        ax.plot(place + random.uniform(-0.3, 0.3, len(means)), means, ".", color=PALETTE[0], alpha=0.6)
-    ax.axhline(1.0, color="0.4", linestyle=":")  # an untrained gate
+        x = place + random.uniform(-0.3, 0.3, values.shape[1])
+        (dots,) = ax.plot(x, values.std(0, ddof=1), ".", color=PALETTE[0], alpha=0.6)
+        bar = ax.hlines(values.mean(0).std(ddof=1), place - 0.4, place + 0.4, PALETTE[1], lw=3)
+    ax.legend([dots, bar], ["from image to image, a dot for each map", "from map to map"], loc="upper right")
     ax.set_xticks(range(len(gates)), [f"{resolution}" for resolution in gates])
-    ax.set(xlabel="resolution of the block", ylabel="gate (1 keeps a map, 0 drops it)", ylim=(0, 2))
+    ax.set(xlabel="resolution of the block", ylabel="standard deviation of the gate", ylim=(-0.02, 1))
     return ax
 
 

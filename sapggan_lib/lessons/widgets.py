@@ -1,7 +1,7 @@
 """Explorers for JupyterLab: sliders over a picture, and a quiz.
 
 Each is a function from settings to a picture, `draw(ax, **settings)`, which a notebook also calls once by itself: a
-widget is lost on GitHub, in a PDF and in a headless run, that drawing is not. Headless runs make no widget at all.
+widget is lost on GitHub, in a PDF and in a headless run, that drawing is not. Headless runs make a note in its place.
 """
 
 import functools
@@ -13,6 +13,7 @@ from typing import Any
 
 import ipywidgets
 import numpy as np
+from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,6 +23,8 @@ from sapggan_lib.base.progress import HEADLESS_VARIABLE
 from sapggan_lib.lessons import architecture, preprocessing, samples
 from sapggan_lib.models import Generator, latents
 
+NOTE = Markdown("*Open this notebook in JupyterLab to move it.*")
+Shown = ipywidgets.VBox | Markdown
 ROW = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
 
 
@@ -36,13 +39,13 @@ def picture(draw: Callable[..., Any], size: tuple[float, float], **settings: Any
 
 def explore(
     draw: Callable[..., Any], size: tuple[float, float], **controls: ipywidgets.ValueWidget
-) -> ipywidgets.VBox | None:
+) -> Shown:
     """`controls` over the picture that `draw(ax, **their values)` makes, drawn anew when one changes.
 
-    None in a headless run. Controls must offer no setting that cannot be drawn: nobody sees the error of a slider.
+    A note in a headless run. Controls must offer no setting that cannot be drawn: nobody sees the error of a slider.
     """
     if os.environ.get(HEADLESS_VARIABLE):
-        return None
+        return NOTE
     shown = _image(size)
     for control in controls.values():
         control.style.description_width = "initial"
@@ -68,7 +71,7 @@ def draw_preprocessing(
     return figures.plot_images(ax, list(steps.values()), columns=len(steps), labels=list(steps), side=384)
 
 
-def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> ipywidgets.VBox | None:
+def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> Shown:
     """`draw_preprocessing` with sliders for window, CLAHE and crop, which start at `config`."""
     slider = functools.partial(ipywidgets.FloatSlider, continuous_update=False)
     return explore(
@@ -98,7 +101,7 @@ def draw_scale(ax: Axes, generator: Generator, seed: int = 0, resolution: int = 
     return figures.plot_gated_maps(ax, before, after, [scales[resolution], scales[max(scales)]], titles)
 
 
-def explore_scales(generator: Generator) -> ipywidgets.VBox | None:
+def explore_scales(generator: Generator) -> Shown:
     """`draw_scale` with a slider over the generator's scales and a seed."""
     draw = functools.partial(draw_scale, generator=generator)
     return explore(draw, (11, 3.6), resolution=_scales(generator, place=1), seed=_seed(0))
@@ -118,7 +121,7 @@ def draw_walk(
     return figures.plot_images(ax, scales[resolution or max(scales)], columns=3, labels=labels, side=256)
 
 
-def explore_walk(generator: Generator) -> ipywidgets.VBox | None:
+def explore_walk(generator: Generator) -> Shown:
     """`draw_walk` with controls for both seeds, the position and the scale."""
     return explore(
         functools.partial(draw_walk, generator=generator),
@@ -131,21 +134,22 @@ def explore_walk(generator: Generator) -> ipywidgets.VBox | None:
 
 
 def quiz_result(answers: Sequence[bool], guesses: Sequence[bool]) -> str:
-    """What the quiz says after `guesses`, of which there may be fewer than `answers` so far. True stands for real."""
-    if not guesses:
-        return f"{len(answers)} images: real or generated?"
-    right = [answer == guess for answer, guess in zip(answers, guesses, strict=False)]
-    kind = "real" if answers[len(guesses) - 1] else "generated"
-    text = f"{'Right' if right[-1] else 'Wrong'}: image {len(guesses)} was {kind}. {sum(right)} of {len(right)} right."
+    """What the quiz says after `guesses`, of which there may be fewer than `answers` so far. True stands for real.
+
+    Which were wrong it tells at the end: who hears it before can count what is left.
+    """
     if len(guesses) < len(answers):
-        return text
-    return f"{text} Guessing gets {len(answers) / 2:g} on average: the nearer to it, the better the generator."
+        return f"{len(guesses)} of {len(answers)} images judged: real or generated?"
+    wrong = [str(number) for number, pair in enumerate(zip(answers, guesses, strict=True), 1) if pair[0] != pair[1]]
+    right = len(answers) - len(wrong)
+    chance = f"Who cannot tell gets as many or more in at most {samples.luck(len(answers), right):.0%} of games."
+    return f"{right} of {len(answers)} right{'; wrong: ' if wrong else ''}{', '.join(wrong)}. {chance}"
 
 
-def play(images: Sequence[np.ndarray], answers: Sequence[bool]) -> ipywidgets.VBox | None:
-    """A quiz over `images` (uint8 [H, W] or [H, W, 3]), one by one, with two buttons and the score. None headless."""
+def play(images: Sequence[np.ndarray], answers: Sequence[bool]) -> Shown:
+    """A quiz over `images` (uint8 [H, W] or [H, W, 3]), one by one, with two buttons and the score. A note headless."""
     if os.environ.get(HEADLESS_VARIABLE):
-        return None
+        return NOTE
     guesses: list[bool] = []
     message = ipywidgets.HTML()
     shown = _image((3.2, 3.2))

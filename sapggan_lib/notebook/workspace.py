@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Notebook:
     hider: Hider                     # keeps places of input files out of what the notebook leaves
     started: float = field(default_factory=time.time)
     figures: list[str] = field(default_factory=list)
+    alt: dict[str, str] = field(default_factory=dict)  # of a figure's file: its alternative text
     results: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -100,6 +102,7 @@ class Notebook:
 
         paths = figures.save_figure(figure, self.folder / "figures", f"{self.name[:2]}_{name}")
         _note(self.figures, paths[0])
+        self.alt[paths[0].name] = alt
         display(figure, metadata={"image/png": {"alt": alt}})
         plt.close(figure)                                  # or Jupyter shows it again, without its text
 
@@ -134,6 +137,7 @@ class Notebook:
             "parameters": hide(self.parameters)[0],
             "data": self.data,
             "figures": self.figures,
+            "alt": self.alt,
             "results": self.results,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - self.started, 1),
@@ -201,6 +205,16 @@ def start(name: str, variables: dict[str, Any]) -> Notebook:
         raise SapgganError(f"{name}: run_dir is a publishable run; write another, or publishable = True")
     work = Path(given().get("work") or (private_folder(folder) if publishable else folder) / "work")
     return Notebook(name, folder, work, parameters, Hider(parameters, folder, work.parent, strict=publishable))
+
+
+def catalogue(folder: Path = NOTEBOOKS) -> str:
+    """A Markdown table of the notebooks in `folder`: name, title and time, as the first cell of each states them."""
+    rows = ["| notebook | what it is about | time |", "|---|---|---|"]
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+        facts = [re.search(form, first, re.MULTILINE) for form in (r"^# (.+)", r"\*\*Time\*\*: (.+?)\.(?= |$)")]
+        rows.append(f"| `{path.stem}` | {' | '.join(fact[1] if fact else '' for fact in facts)} |")
+    return "\n".join(rows)
 
 
 def _note(names: list[str], path: Path) -> None:

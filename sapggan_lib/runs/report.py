@@ -1,7 +1,9 @@
 """A run as web pages: every executed notebook in HTML and an index, readable from a file with no network."""
 
 import hashlib
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ from sapggan_lib.base.files import write_text
 from sapggan_lib.page import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
+MATH = re.compile(  # code first, so that dollars in it are passed over; prices are no equations, as in Pandoc
+    r"<(code|pre)\b.*?</\1>|\$\$(?P<block>[^$]+)\$\$|\$(?=\S)(?P<inline>[^$<]+)(?<=\S)\$(?!\d)", re.DOTALL
+)
 
 
 def write_report(folder: Path) -> Path:
@@ -32,12 +37,26 @@ def write_report(folder: Path) -> Path:
 
 def notebook_page(path: Path, names: list[str]) -> str:
     """The executed notebook as one HTML page with links to its neighbours and nothing loaded from a network."""
+    from jinja2 import pass_context
     from nbconvert import HTMLExporter
 
     place = names.index(path.stem)
     links = [("←", name) for name in names[max(place - 1, 0):place]] + [("→", name) for name in names[place + 1:][:1]]
     exporter = HTMLExporter(embed_images=True, template_file=str(TEMPLATES / "notebook.html"))
+    to_html = exporter.environment.filters["markdown2html"]
+    exporter.register_filter("markdown2html", pass_context(lambda context, text: equations(to_html(context, text))))
     return exporter.from_filename(str(path), resources={"run_links": links})[0]
+
+
+def equations(page: str) -> str:
+    """HTML with MathML, which browsers draw, in place of TeX between dollars; code with dollars stays as it is."""
+    from latex2mathml.converter import convert
+
+    def mathml(found: re.Match[str]) -> str:
+        tex, display = (found["block"], "block") if found["block"] else (found["inline"], "inline")
+        return convert(html.unescape(tex), display=display) if tex else found[0]
+
+    return MATH.sub(mathml, page)
 
 
 def index_page(record: dict[str, Any], titles: dict[str, str]) -> str:

@@ -15,8 +15,9 @@ def test_lines_by_resolution_and_gates(ax):
     figures.plot_by_resolution(ax, {"all": {4: 1.0, 8: 0.1}, "one": {4: 0.01}}, "gradient")
     assert [line.get_ydata().tolist() for line in ax.lines] == [[1.0, 0.1], [0.01]]
     ax.clear()
-    figures.plot_gates(ax, {4: np.array([[0.2, 0.6], [0.4, 0.8]])})
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.3, 0.7])
+    figures.plot_gates(ax, {4: np.array([[0.2, 0.6], [0.4, 0.6]])})
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.2 / 2**0.5, 0])
+    np.testing.assert_allclose(ax.collections[0].get_segments()[0][:, 1], 0.3 / 2**0.5)
 
 
 def test_loss_shapes(ax):

@@ -1,9 +1,9 @@
 import numpy as np
+import pandas as pd
 import torch
 
 from sapggan_lib.lessons import architecture as lesson
-from sapggan_lib.losses import LOSSES
-from sapggan_lib.models import build_discriminator, build_generator, pyramid
+from sapggan_lib.models import build_discriminator, build_generator
 
 
 def networks(attention="se"):
@@ -18,18 +18,6 @@ def test_the_table_counts_every_parameter_once():
     assert table["resolution"].tolist() == [4, 8, 16]
     assert table["generator"].sum() == sum(p.numel() for p in generator.parameters())
     assert table["discriminator"].sum() == sum(p.numel() for p in discriminator.parameters())
-
-
-def test_gradients_at_the_largest_scale_alone_still_reach_all_blocks_and_differ_from_multi_scale_ones():
-    generator, discriminator = networks()
-    latents, real = torch.randn(8, 8), pyramid(torch.rand(8, 1, 16, 16), 3)
-    loss = LOSSES["ra-hinge"].generator
-    many = lesson.gradient_norms(generator, discriminator, loss, latents, real, multi_scale=True)
-    one = lesson.gradient_norms(generator, discriminator, loss, latents, real, multi_scale=False)
-    assert list(many) == [4, 8, 16] and all(norm > 0 for norm in [*many.values(), *one.values()])
-    assert many[4] != one[4]
-    assert np.isclose(many[16], one[16])  # the last block feeds the largest scale alone
-    assert all(p.grad is None for p in [*generator.parameters(), *discriminator.parameters()])
 
 
 def test_gates_are_what_the_module_computes_and_none_without_se():
@@ -53,3 +41,32 @@ def test_maps_after_se_are_those_before_it_times_the_gates():
     assert before.shape == (2, 8, 8, 8)
     gates = torch.from_numpy(lesson.attention_gates(generator, latents)[8])
     torch.testing.assert_close(after, before * gates[..., None, None])
+
+
+def test_gates_that_are_weights_owe_nothing_to_the_image_and_holding_them_moves_nothing():
+    generator, _ = networks()
+    for block in generator.blocks:
+        torch.nn.init.normal_(block.attention.excite.bias)  # other gates for each map, the same for each image
+    table = lesson.gate_variation(generator, torch.randn(8, 8))
+    assert table["resolution"].tolist() == [4, 8, 16] and (table["over maps"] > 0.1).all()
+    np.testing.assert_allclose(table[["over images", "share", "held"]], 0, atol=1e-3)
+
+
+def test_gates_that_depend_on_the_image_at_one_scale_are_found_there():
+    generator, _ = networks()
+    torch.nn.init.normal_(generator.blocks[1].attention.excite.weight, std=3.0)
+    latents = torch.randn(8, 8)
+    table = lesson.gate_variation(generator, latents).set_index("resolution")
+    gates = lesson.attention_gates(generator, latents)[8]
+    assert np.isclose(table["over images"][8], np.sqrt(gates.var(0, ddof=1).mean()), rtol=1e-3)
+    assert table["share"][8] > 0.3 and table["held"][8] > 0.01 and table["held"][[4, 16]].max() < 1e-3
+    assert lesson.gate_variation(networks("none")[0], latents).empty
+
+
+def test_findings_call_a_gate_a_weight_where_little_of_its_variance_lies_between_images():
+    table = pd.DataFrame([(8, 0.4, 0.4, 0.5, 0.17), (64, 0.01, 0.4, 0.001, 0.0)],
+                         columns=["resolution", "over images", "over maps", "share", "held"])  # fmt: skip
+    first, second, last = lesson.findings(table, {4: 2.5, 64: 1.0})
+    assert first.startswith("At 8 pixels 50.0% of the gates' variance") and "depend on the image" in first
+    assert "17.0% of the distance" in first and "fixed weight of its map" in second
+    assert last.endswith("largest alone: 2.5 (4 pixels), 1 (64 pixels).")

@@ -61,13 +61,21 @@ def test_figures_tables_and_results_are_saved_under_the_notebooks_number_and_lis
     nb = begin()
     figure, _ = plt.subplots(figsize=(1, 1))
     for _ in range(2):
-        nb.figure(figure, "empty")
+        nb.figure(figure, "empty", alt="An empty plot.")
         nb.table(pd.DataFrame({"a": [1]}), "one")
         nb.result({"fd": 1.5}, "score")
     record = nb.finish()
+    assert record["alt"] == {"01_empty.png": "An empty plot."}
     assert record["figures"] == ["01_empty.png"] and record["results"] == ["01_one.csv", "01_score.json"]
     assert json.loads((nb.folder / "results" / "01_score.json").read_text()) == {"fd": 1.5}
     assert json.loads(record_path(nb.folder, nb.name).read_text()) == record
+
+
+def test_findings_are_a_list_to_read_and_a_result_to_keep(begin):
+    nb = begin()
+    assert nb.findings(["One leads.", "Two tie."]).data == "- One leads.\n- Two tie."
+    assert json.loads((nb.folder / "results" / "01_findings.json").read_text()) == ["One leads.", "Two tie."]
+    assert nb.finish()["results"] == ["01_findings.json"]
 
 
 def test_the_record_has_what_a_rerun_needs(begin):
@@ -104,3 +112,13 @@ def test_a_publishable_run_on_own_files_shows_phantoms(begin, tmp_path):
     nb.parameters["publishable"] = False
     assert nb.shown_radiographs(store) is store
     assert nb.example_file(store).parent == tmp_path / "own"
+
+
+def test_the_catalogue_lists_what_the_folder_holds_in_the_notebooks_own_words(tmp_path):
+    write_notebook(tmp_path / "01_a.ipynb", [])
+    told = "# Walks\n\n**Time**: half a second. **Prerequisites**: none."
+    cell = {"cell_type": "markdown", "metadata": {}, "source": [told]}
+    (tmp_path / "07_b.ipynb").write_text(json.dumps({"cells": [cell]}))
+    (tmp_path / "notes.ipynb").write_text("{}")
+    rows = notebook.catalogue(tmp_path).splitlines()
+    assert rows[2:] == ["| `01_a` | Title of 01_a |  |", "| `07_b` | Walks | half a second |"]

@@ -2,8 +2,9 @@ import json
 import os
 
 import nbformat
+from bs4 import BeautifulSoup
 
-from sapggan_lib.runs.report import index_page, write_report
+from sapggan_lib.runs.report import equations, index_page, write_report
 
 EVIL = "\"><script>alert('x')</script>"
 
@@ -30,6 +31,24 @@ def test_names_and_titles_are_text_whatever_they_hold():
     assert 'src="figures/01_50%25%20%231%3F.png" alt="50% #1?"' in page
 
 
+def test_pages_carry_the_alternative_text_of_figures(tmp_path):
+    write_run(tmp_path, "")
+    notebook = nbformat.read(tmp_path / "01_a.ipynb", 4)
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBOR"}}
+    alt = f"Two curves & {EVIL}"
+    notebook.cells[1].outputs = [
+        nbformat.from_dict(picture | {"metadata": {"image/png": {"alt": alt}}}),
+        nbformat.from_dict(picture | {"metadata": {}}),
+    ]
+    page = record(notebooks={"01_a": {"figures": ["01_a.png"], "results": [], "data": {}, "alt": {"01_a.png": alt}}})
+    nbformat.write(notebook, tmp_path / "01_a.ipynb")
+    (tmp_path / "record.json").write_text(json.dumps(page))
+    write_report(tmp_path)
+    for name, texts in (("01_a.html", [alt, ""]), ("index.html", [alt])):
+        page = BeautifulSoup((tmp_path / name).read_text(), "html.parser")
+        assert [image["alt"] for image in page.find_all("img")] == texts and "alert" not in str(page.find_all("script"))
+
+
 def test_a_page_follows_its_notebook_by_content_not_by_time(tmp_path):
     write_run(tmp_path, "one text")
     write_report(tmp_path)
@@ -53,3 +72,21 @@ def test_a_page_without_its_notebook_goes_and_its_neighbours_link_to_it_no_more(
     (tmp_path / "02_b.ipynb").unlink()
     write_report(tmp_path)
     assert "02_b.html" not in (tmp_path / "01_a.html").read_text() and not (tmp_path / "02_b.html").exists()
+
+
+def test_equations_become_mathml_and_dollars_in_code_or_prices_stay():
+    page = equations("<p>$$a &lt; b_1$$ with $x^2$, <code>$HOME a$</code>, from $5 to $6</p>")
+    block, inline = BeautifulSoup(page, "html.parser").find_all("math")
+    assert (block["display"], block.text, inline["display"], inline.text) == ("block", "a<b1", "inline", "x2")
+    assert "<code>$HOME a$</code>, from $5 to $6" in page
+
+
+def test_a_page_folds_the_log(tmp_path):
+    write_run(tmp_path, "")
+    notebook = nbformat.read(tmp_path / "01_a.ipynb", 4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name="stderr", text="20 MB for weights")]
+    nbformat.write(notebook, tmp_path / "01_a.ipynb")
+    write_report(tmp_path)
+    page = BeautifulSoup((tmp_path / "01_a.html").read_text(), "html.parser")
+    (folded,) = page.find_all("details")
+    assert not folded.has_attr("open") and "20 MB for weights" in folded.text
