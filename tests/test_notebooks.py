@@ -72,6 +72,14 @@ def test_prose_comes_before_code_and_after_every_figure(path):
     assert "ccc" not in kinds.replace("mcc", "m", 1), "three code cells in a row without prose"
 
 
+def test_every_figure_says_in_words_what_it_shows(path):
+    for cell in cells_of(path, "code"):
+        for call in ast.walk(ast.parse(cell["text"])):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "nb.figure":
+                alt = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}.get("alt", "")
+                assert len(alt.split()) >= 4, f"alternative text is missing: {ast.unparse(call)}"
+
+
 def test_headings_come_every_few_cells(path):
     since = 0
     for cell in cells_of(path):

@@ -19,6 +19,7 @@ from sapggan_lib.notebook.record import environment, record_path
 
 if TYPE_CHECKING:
     import pandas as pd
+    from IPython.display import Markdown
     from matplotlib.figure import Figure
 
     from sapggan_lib.evaluation import Table
@@ -41,6 +42,7 @@ class Notebook:
     hider: Hider                     # keeps places of input files out of what the notebook leaves
     started: float = field(default_factory=time.time)
     figures: list[str] = field(default_factory=list)
+    alt: dict[str, str] = field(default_factory=dict)  # of a figure's file: its alternative text
     results: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -99,6 +101,7 @@ class Notebook:
 
         paths = figures.save_figure(figure, self.folder / "figures", f"{self.name[:2]}_{name}")
         _note(self.figures, paths[0])
+        self.alt[paths[0].name] = alt
         display(figure, metadata={"image/png": {"alt": alt}})
         plt.close(figure)                                  # or Jupyter shows it again, without its text
 
@@ -119,6 +122,13 @@ class Notebook:
         """Save `value` as JSON in the run's `results` folder."""
         write_json(self._result(f"{name}.json"), self.hider.walk(value, "table"))
 
+    def findings(self, sentences: list[str]) -> "Markdown":
+        """Save what this run found, and return it as a list to be shown."""
+        from IPython.display import Markdown
+
+        self.result(sentences, "findings")
+        return Markdown("\n".join(f"- {sentence}" for sentence in sentences))
+
     def finish(self) -> dict[str, Any]:
         """Write the notebook's record; the last cell shows it. A run without it counts as failed."""
         record: dict[str, Any] = {
@@ -126,6 +136,7 @@ class Notebook:
             "parameters": hide(self.parameters)[0],
             "data": self.data,
             "figures": self.figures,
+            "alt": self.alt,
             "results": self.results,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - self.started, 1),

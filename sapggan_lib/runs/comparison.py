@@ -24,6 +24,7 @@ RULES = (             # the first that matches decides; *.md and *.tex have the 
     ("04_scores_equal_time.*",   "*",            SKIP),   # what this machine reaches in a time
     ("05_table_1_hours.*",       "*",            SKIP),
     ("*_paper_table_1.csv",      "*",            EXACT),
+    ("*_findings.json",          "*",            SKIP),   # sentences made of the other results
     ("*",                        "hours",        SKIP),   # times and sizes are this machine's
     ("*",                        "seconds*",     SKIP),
     ("*",                        "MB",           SKIP),

@@ -61,13 +61,21 @@ def test_figures_tables_and_results_are_saved_under_the_notebooks_number_and_lis
     nb = begin()
     figure, _ = plt.subplots(figsize=(1, 1))
     for _ in range(2):
-        nb.figure(figure, "empty")
+        nb.figure(figure, "empty", alt="An empty plot.")
         nb.table(pd.DataFrame({"a": [1]}), "one")
         nb.result({"fd": 1.5}, "score")
     record = nb.finish()
+    assert record["alt"] == {"01_empty.png": "An empty plot."}
     assert record["figures"] == ["01_empty.png"] and record["results"] == ["01_one.csv", "01_score.json"]
     assert json.loads((nb.folder / "results" / "01_score.json").read_text()) == {"fd": 1.5}
     assert json.loads(record_path(nb.folder, nb.name).read_text()) == record
+
+
+def test_findings_are_a_list_to_read_and_a_result_to_keep(begin):
+    nb = begin()
+    assert nb.findings(["One leads.", "Two tie."]).data == "- One leads.\n- Two tie."
+    assert json.loads((nb.folder / "results" / "01_findings.json").read_text()) == ["One leads.", "Two tie."]
+    assert nb.finish()["results"] == ["01_findings.json"]
 
 
 def test_the_record_has_what_a_rerun_needs(begin):

@@ -2,6 +2,7 @@ import json
 import os
 
 import nbformat
+from bs4 import BeautifulSoup
 
 from sapggan_lib.runs.report import index_page, write_report
 
@@ -28,6 +29,24 @@ def test_names_and_titles_are_text_whatever_they_hold():
                              outcomes={EVIL: EVIL}), {EVIL: EVIL})  # fmt: skip
     assert "<script" not in page and "'x'" not in page
     assert 'src="figures/01_50%25%20%231%3F.png" alt="50% #1?"' in page
+
+
+def test_pages_carry_the_alternative_text_of_figures(tmp_path):
+    write_run(tmp_path, "")
+    notebook = nbformat.read(tmp_path / "01_a.ipynb", 4)
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBOR"}}
+    alt = f"Two curves & {EVIL}"
+    notebook.cells[1].outputs = [
+        nbformat.from_dict(picture | {"metadata": {"image/png": {"alt": alt}}}),
+        nbformat.from_dict(picture | {"metadata": {}}),
+    ]
+    page = record(notebooks={"01_a": {"figures": ["01_a.png"], "results": [], "data": {}, "alt": {"01_a.png": alt}}})
+    nbformat.write(notebook, tmp_path / "01_a.ipynb")
+    (tmp_path / "record.json").write_text(json.dumps(page))
+    write_report(tmp_path)
+    for name, texts in (("01_a.html", [alt, ""]), ("index.html", [alt])):
+        page = BeautifulSoup((tmp_path / name).read_text(), "html.parser")
+        assert [image["alt"] for image in page.find_all("img")] == texts and "alert" not in str(page.find_all("script"))
 
 
 def test_a_page_follows_its_notebook_by_content_not_by_time(tmp_path):
