@@ -1,5 +1,6 @@
 """Trainings side by side, for notebooks 03 to 06: variants, equal images or equal time, their scores."""
 
+import contextlib
 import functools
 import io
 import json
@@ -18,10 +19,11 @@ from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import write_json
 from sapggan_lib.base.images import read_image
+from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.evaluation import Features
 from sapggan_lib.models import Generator, generate
 from sapggan_lib.notebook import Notebook
-from sapggan_lib.training import CHECKPOINT, TrainConfig, train
+from sapggan_lib.training import CHECKPOINT, TrainConfig, spread, train
 
 FACTS = "comparison.json"    # beside each training: what it was made of
 
@@ -83,10 +85,23 @@ def progress_of(folder: Path, steps: int = 8) -> tuple[list[float], list[np.ndar
     return [float(path.stem) for path in chosen], images
 
 
+def real_images(images: np.ndarray, samples: int, seed: int = 0) -> np.ndarray:
+    """Twice `samples` of `images` or as many as there are, in random order: every score's real side and its floor.
+
+    A score is made against the first `samples`; the floor needs two sides of as many.
+    """
+    return images[np.random.default_rng(seed).permutation(len(images))[:2 * samples]]
+
+
+def place_of(folder: Path, label: str, seed: int = 0) -> Path:
+    """Where `compare` keeps the training `label`: that of the comparison's own seed under its method's name alone."""
+    return folder / label.removesuffix(f", seed {seed}")
+
+
 def compare(
     variants: Mapping[str, TrainConfig],   # label -> training; "method" or "method, seed N"
     images: np.ndarray,                    # uint8 [N, H, W] or [N, H, W, 3]
-    folder: Path,                          # each training gets a folder of its label in it
+    folder: Path,                          # each training gets a folder in it, `place_of`
     extractor: str = "efficientnet-lite0",
     samples: int = 1000,                   # generated and real images per score
     seed: int = 0,
@@ -95,67 +110,80 @@ def compare(
 ) -> pd.DataFrame:
     """Train each variant, or go on with it, or take it as it is when it is finished; its scores over the training.
 
-    Scores come from the averaged generator, on `samples` images against as many real ones chosen by `seed`; they are
-    rows of `evaluation.score_frame`. A training that `begun` holds with the same settings is taken from there.
+    Scores come from the averaged generator, on `samples` images against as many `real_images`, with the floor at the
+    same number where the images suffice, and printed warning where not; they are rows of `evaluation.score_frame`.
+    A training that `begun` holds with the same settings is taken from there. What trainings say goes into `train.txt`.
     """
     network = evaluation.build_extractor(extractor)
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(images))[:samples])
-    protocol = {"metric": network.metric_name, "extractor": network.name, "n": len(chosen)}
+    chosen = real_images(images, samples, seed)
+    sides = {"n": min(samples, len(images)), "floor_n": min(len(images) // 2, samples)}
+    protocol = {"metric": network.metric_name, "extractor": network.name} | sides
+    if sides["floor_n"] < sides["n"]:
+        print(f"warning: {len(images):,} images give a floor at N = {sides['floor_n']:,}, higher than at the scores' "
+              f"N = {sides['n']:,}; lower samples to {len(images) // 2:,}")
 
     @functools.cache                       # finished trainings need no features
-    def real() -> Features:
-        return evaluation.extract_features(images[chosen], network)
+    def real() -> tuple[Features, float]:
+        return evaluation.extract_features(chosen, network, progress=False), spread(chosen[:samples])
 
     def on_snapshot(kimg: float, generator: Generator) -> dict[str, float]:
-        fake = evaluation.extract_features(generate(generator, samples, seed=seed), network)
-        score = evaluation.evaluate(real(), fake, seed=seed).scores[network.metric_name.lower()]
-        return {"score": score.value, "low": score.low, "high": score.high, "floor": score.floor}
+        images, (features, spread_data) = generate(generator, samples, seed=seed), real()
+        fake = evaluation.extract_features(images, network, progress=False)
+        scores = evaluation.evaluate(features, fake, seed=seed, n_real=samples).scores
+        score = scores[network.metric_name.lower()]
+        variety = round(spread(images) / spread_data, 4) if spread_data else None
+        return {"score": score.value, "low": score.low, "high": score.high, "floor": score.floor, "variety": variety}
 
     rows: list[dict[str, Any]] = []
-    for label, config in variants.items():
-        facts = {"train": to_mapping(config), "data": data_hash} | protocol | {"seed": seed}
-        out = _place_of(label, facts, folder, begun)
-        resume = (out / CHECKPOINT).exists()
-        result = train(images, out, config, resume=resume, on_snapshot=on_snapshot, data_hash=data_hash)
-        for line in (line for line in result.log if "score" in line):
-            asked = min(config.snapshot_kimg, key=lambda kimg: abs(kimg - line["kimg"]))  # batches overshoot by a few
-            score = {"value": line["score"]} | {key: line[key] for key in ("low", "high", "floor", "kimg")}
-            scale = {"epoch": round(asked * 1000 / len(images), 3), "hours": round(line["seconds"] / 3600, 7)}
-            rows.append({"method": label} | score | scale | protocol)
+    total = round(sum(config.kimg for config in variants.values()) * 1000)
+    with progress_bar(total, f"{len(variants)} trainings", "images") as bar:
+        for label, config in variants.items():
+            facts = {"train": to_mapping(config), "data": data_hash} | protocol | {"seed": seed}
+            out = _prepare(label, facts, folder, begun)
+            resume = (out / CHECKPOINT).exists()
+            with (out / "train.txt").open("a", encoding="utf-8") as said, contextlib.redirect_stderr(said):
+                result = train(images, out, config, resume=resume, on_snapshot=on_snapshot, data_hash=data_hash,
+                               progress_fn=lambda *_: None)
+            bar.update(round(config.kimg * 1000))
+            for line in (line for line in result.log if "score" in line):
+                asked = min(config.snapshot_kimg, key=lambda kimg: abs(kimg - line["kimg"]))  # batches overshoot
+                score = {key: line[key] for key in ("low", "high", "floor", "variety", "kimg")}
+                scale = {"epoch": round(asked * 1000 / len(images), 3), "hours": round(line["seconds"] / 3600, 7)}
+                rows.append({"method": label, "value": line["score"]} | score | scale | protocol)
     return evaluation.score_frame(rows)
 
 
-def _place_of(label: str, facts: dict[str, Any], folder: Path, begun: Path | None) -> Path:
+def _prepare(label: str, facts: dict[str, Any], folder: Path, begun: Path | None) -> Path:
     """The folder in which the training of `facts` stands or may begin; one of other facts that is in the way goes."""
+    out, before = (place_of(place, label, facts["seed"]) if place else None for place in (folder, begun))
 
-    def facts_in(place: Path) -> dict[str, Any]:
-        remembered = place / label / FACTS
-        return json.loads(remembered.read_text(encoding="utf-8")) if remembered.exists() else {}
+    def facts_in(place: Path | None) -> dict[str, Any]:
+        remembered = place / FACTS if place else None
+        return json.loads(remembered.read_text(encoding="utf-8")) if remembered and remembered.exists() else {}
 
-    earlier = facts_in(begun) if begun else {}
-    if begun and earlier == facts:
-        return begun / label
-    out = folder / label
-    if facts_in(folder) != facts:
+    earlier = facts_in(before)
+    if before and earlier == facts:
+        return before
+    if facts_in(out) != facts:
         shutil.rmtree(out, ignore_errors=True)
-        if begun and earlier | {"train": facts["train"]} == facts:
-            shutil.copytree(begun / label, out)
+        if before and earlier | {"train": facts["train"]} == facts:
+            shutil.copytree(before, out)
         write_json(out / FACTS, facts)
     return out
 
 
 def equal_time_variants(variants: Mapping[str, TrainConfig], scores: pd.DataFrame) -> dict[str, TrainConfig]:
-    """The same trainings, the quicker ones so much longer that each takes the hours of the slowest.
+    """The same trainings, the quicker methods' so much longer that each method takes the hours of the slowest.
 
-    `scores` are what `compare` gave for `variants`: from them comes each one's speed. What is added is scored twice, at
-    its half and at its end. A variant within a tenth of the slowest stays as it is. Made by `compare(..., begun=...)`.
+    `scores` are what `compare` gave for `variants`: from them comes each method's speed, the mean over its seeds. What
+    is added is scored twice, at its half and at its end. A method within a tenth of the slowest stays as it is. Made by
+    `compare(..., begun=...)`.
     """
-    hours = dict.fromkeys(variants, 0.0)
-    for row in evaluation.score_rows(scores):
-        hours[row["method"]] = max(hours[row["method"]], row["hours"])
+    hours = evaluation.last_scores(scores).groupby("method")["hours"].mean()
     longer = dict(variants)
     for label, config in variants.items():
-        factor = max(hours.values()) / hours[label] if hours[label] else 1.0  # 0: too short for the clock
+        own = hours[label.split(", seed ")[0]]
+        factor = hours.max() / own if own else 1.0  # 0: too short for the clock
         if factor >= 1.1:
             more = tuple(round(config.kimg * (1 + (factor - 1) * part), 3) for part in (0.5, 1.0))
             longer[label] = replace(config, kimg=more[-1], snapshot_kimg=config.snapshot_kimg + more)

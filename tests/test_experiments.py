@@ -16,7 +16,7 @@ def quick_scores(monkeypatch):
     class Pixels:
         name, metric_name = "pixels", "FD"
 
-    def extract(images, extractor):
+    def extract(images, extractor, progress=True):
         array = images[:, ::4, ::4].reshape(len(images), -1).astype(np.float32)
         facts = {"extractor": "pixels", "metric": "FD", "weights": "", "input_size": 4, "resize": ""}
         return Features(array, facts)
@@ -38,7 +38,7 @@ def test_variants_score_at_the_asked_epochs_and_a_second_call_trains_nothing(tmp
     scores = experiments.compare(variants, images(), tmp_path, samples=20)
     assert scores[["epoch", "kimg", "n"]].to_numpy().tolist() == [[1, 0.04, 20], [2, 0.08, 20]]
     assert (scores["low"] <= scores["value"]).all() and (scores["value"] <= scores["high"]).all()
-    assert (scores["floor"] > 0).all()
+    assert (scores["floor"] > 0).all() and (scores["variety"] > 0).all() and set(scores["floor_n"]) == {20}
     weights = tmp_path / "sapggan" / "generator.safetensors"
     before = weights.stat().st_mtime_ns
     assert experiments.compare(variants, images(), tmp_path, samples=20).equals(scores)
@@ -89,9 +89,37 @@ def test_at_equal_time_the_quicker_go_on_and_leave_the_first_comparison_alone(tm
     assert (tmp_path / "longer" / "dcgan" / "generator.safetensors").stat().st_mtime_ns == made
 
 
+def test_a_floor_of_fewer_images_is_in_the_frame_and_warned_about(tmp_path, quick_scores, capsys):
+    scores = experiments.compare({"sapggan": variant([1])}, images(), tmp_path, samples=30)
+    assert set(scores["n"]) == {30} and set(scores["floor_n"]) == {20}
+    assert "warning: 40 images give a floor at N = 20, higher than at the scores' N = 30" in capsys.readouterr().out
+    chosen = experiments.real_images(images(), 30)
+    features = evaluation.extract_features(chosen, None)
+    scored = evaluation.evaluate(features, Features(features.array[:30], features.provenance), n_real=30)
+    assert scored.scores["fd"].floor == scores["floor"][0] and scored.n_floor == 20
+
+
+def test_seeds_lie_side_by_side_and_the_runs_own_one_under_its_methods_name(tmp_path, quick_scores, capfd):
+    variants = {f"dcgan, seed {seed}": variant([1], name="dcgan", seed=seed) for seed in (0, 1)}
+    scores = experiments.compare(variants, images(), tmp_path, samples=20)
+    assert scores["seed"].tolist() == [0, 1] and set(scores["method"]) == {"dcgan"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dcgan", "dcgan, seed 1"]
+    assert experiments.place_of(tmp_path, "dcgan, seed 0") == tmp_path / "dcgan"
+    assert "dcgan" not in capfd.readouterr().err and "dcgan" in (tmp_path / "dcgan" / "train.txt").read_text()
+
+
+def test_at_equal_time_seeds_of_a_method_train_equally_long():
+    variants = {f"{name}, seed {seed}": variant([1], name=name, seed=seed) for name in ("sapggan", "dcgan")
+                for seed in (0, 1)}  # fmt: skip
+    rows = [{"method": label, "kimg": 1, "hours": hours} for label, hours in zip(variants, (5, 7, 1, 2), strict=True)]
+    longer = experiments.equal_time_variants(variants, evaluation.score_frame(rows))
+    assert longer["sapggan, seed 0"] == variants["sapggan, seed 0"]
+    assert longer["dcgan, seed 0"].kimg == longer["dcgan, seed 1"].kimg == 4 * variants["dcgan, seed 0"].kimg
+
+
 def test_variants_within_a_tenth_of_the_slowest_stay_as_they_are():
     variants = {f"{loss}, seed 0": variant([1], loss=loss) for loss in ("hinge", "minmax")}
-    rows = [{"method": label, "hours": hours} for label, hours in zip(variants, (1.0, 0.92), strict=True)]
+    rows = [{"method": label, "kimg": 1, "hours": hours} for label, hours in zip(variants, (1.0, 0.92), strict=True)]
     assert experiments.equal_time_variants(variants, evaluation.score_frame(rows)) == variants
     nothing = evaluation.score_frame([row | {"hours": 0.0} for row in rows])  # too short for the clock
     assert experiments.equal_time_variants(variants, nothing) == variants

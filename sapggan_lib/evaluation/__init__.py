@@ -5,10 +5,18 @@ from sapggan_lib.evaluation.curve import FrechetCallback
 from sapggan_lib.evaluation.diversity import diversity, ms_ssim
 from sapggan_lib.evaluation.features import Extractor, Features, check_images, extract_features, load_images
 from sapggan_lib.evaluation.frechet import frechet_distance, frechet_infinity
-from sapggan_lib.evaluation.intervals import Interval, jackknife, student_t
+from sapggan_lib.evaluation.intervals import Interval, probability_of_improvement, stratified_bootstrap, student_t
 from sapggan_lib.evaluation.kernel import kernel_distance
 from sapggan_lib.evaluation.networks import EXTRACTORS, build_extractor, find_inception, is_inception, lite0_maps
 from sapggan_lib.evaluation.paper import paper_table_1
 from sapggan_lib.evaluation.scores import METRICS, Evaluation, Metric, evaluate
-from sapggan_lib.evaluation.summaries import at_equal_hours, last_scores, over_seeds, stability
-from sapggan_lib.evaluation.tables import Table, score_frame, score_rows, score_table, table_1
+from sapggan_lib.evaluation.summaries import (
+    at_equal_hours,
+    improvement,
+    is_clear,
+    last_scores,
+    over_seeds,
+    progress,
+    stability,
+)
+from sapggan_lib.evaluation.tables import NAMES, Table, floor_size, score_frame, score_rows, score_table, table_1

@@ -51,7 +51,8 @@ class Neighbours:
     nearest_held_out: np.ndarray
     authenticity: float           # share farther from its nearest training image than that is from the next one
     held_out_authenticity: float  # the same of the held-out images: what a model that copies nothing has
-    closer_to_train: float        # share nearer to training than to as many held-out images; 0.5 without copying
+    to_as_many: np.ndarray        # [10, N]: distance to the nearest of 10 random, held-out-sized parts of training
+    closer_to_train: float        # share nearer to such a part than to as many held-out images; 0.5 without copying
 
 
 def nearest_neighbours(
@@ -60,8 +61,8 @@ def nearest_neighbours(
 ) -> Neighbours:  # fmt: skip
     """Look for memorisation: generated images against those trained on and those held out, by features `[N, D]`.
 
-    Authenticity: Alaa et al. 2022 (arXiv 2102.08921). `closer_to_train` averages over 10 random training subsets of
-    the held-out set's size, since the nearest of many is nearer. No metric finds all copies (arXiv 2306.04675).
+    Authenticity: Alaa et al. 2022 (arXiv 2102.08921). `closer_to_train` averages over `to_as_many`, since the nearest
+    of many is nearer. No metric finds all copies (arXiv 2306.04675).
     """
     train, held_out, fake = arrays(train_features, held_out_features, fake_features)
     if min(len(train), len(held_out) + 1, len(fake) + 1) < 2:
@@ -76,12 +77,11 @@ def nearest_neighbours(
     to_train, to_held_out = distances(fake, train), distances(fake, held_out)
     rng = np.random.default_rng(seed)
     size = min(len(train), len(held_out))
-    shares = [
-        (to_train[:, rng.choice(len(train), size, False)].min(1)
-         < to_held_out[:, rng.choice(len(held_out), size, False)].min(1)).mean()
-        for _ in range(10)
-    ]  # fmt: skip
+    parts = [
+        [side[:, rng.choice(side.shape[1], size, False)].min(1) for side in (to_train, to_held_out)] for _ in range(10)
+    ]
+    to_as_many, to_others = np.moveaxis(np.array(parts), 1, 0)                           # [10, N] each
     return Neighbours(
         to_train.min(1), to_train.argmin(1), to_held_out.min(1), to_held_out.argmin(1),
-        authentic(to_train), authentic(distances(held_out, train)), float(np.mean(shares)),
+        authentic(to_train), authentic(distances(held_out, train)), to_as_many, float((to_as_many < to_others).mean()),
     )  # fmt: skip

@@ -77,31 +77,33 @@ class Evaluation:
 
     def frame(self, method: str) -> "pd.DataFrame":
         """The scores as rows of the tidy frame (`tables.COLUMNS`), under the name `method`."""
-        facts = {"method": method, "extractor": self.extractor, "n": self.n_fake}
+        facts = {"method": method, "extractor": self.extractor, "n": self.n_fake, "floor_n": self.n_floor}
         return score_frame(facts | {"metric": _label(name)} | vars(score) for name, score in self.scores.items())
 
 
 def evaluate(
-    real: Features | np.ndarray, fake: Features | np.ndarray, *, seed: int = 0, k: int = 5, blocks: int = 10
-) -> Evaluation:
+    real: Features | np.ndarray, fake: Features | np.ndarray, *, seed: int = 0, k: int = 5, blocks: int = 10,
+    n_real: int | None = None,
+) -> Evaluation:  # fmt: skip
     """Score `fake` against `real` by every metric of `METRICS`; both must come from one extractor.
 
     Intervals: delete-one-block jackknife over `blocks` random blocks of both sides, with Student's t.
     Floor: one random half of the real features against the other, as many a side as there are fakes where the real
-    ones suffice (`n_floor`). `k`: neighbours of precision, recall, density and coverage.
+    ones suffice (`n_floor`). `n_real`: score against the first so many real features, and have the others for the
+    floor alone, which needs two sides of them. `k`: neighbours of precision, recall, density and coverage.
     Bare arrays `[N, D]` are of an unknown extractor. Raises `SapgganError` for features of two protocols and for fewer
     than 8 images on a side.
     """
     real, fake = (side if isinstance(side, Features) else Features(side, UNKNOWN) for side in (real, fake))
     check_protocol(real, fake)
     x, y = np.asarray(real.array, np.float64), np.asarray(fake.array, np.float64)
+    n_floor = min(len(x) // 2, len(y))
+    order = np.random.default_rng(seed).permutation(len(x))[: 2 * n_floor]
+    halves, x = x[order], x[:n_real]
     if min(len(x), len(y)) < FEWEST:
         raise SapgganError(f"{len(x)} real and {len(y)} generated images: a score needs {FEWEST} or more on each side")
-    n_floor = min(len(x) // 2, len(y))
     k = min(k, n_floor - 2)
-    order = np.random.default_rng(seed).permutation(len(x))
-    pair = Pair.of(x, y, k, seed)
-    floor = Pair.of(x[order[:n_floor]], x[order[n_floor:2 * n_floor]], k, seed)
+    pair, floor = Pair.of(x, y, k, seed), Pair.of(halves[:n_floor], halves[n_floor:], k, seed)
 
     def numbers(i: np.ndarray, j: np.ndarray) -> Numbers:
         kept = pair.keep(i, j)
@@ -113,11 +115,13 @@ def evaluate(
     for name, metric in METRICS.items():
         value = metric.score(pair)
         margin = width * (metric.error(pair) if metric.error else errors[name])
+        if not margin and value in (metric.lowest, metric.highest):
+            margin = 3 / min(len(x), len(y))  # the rule of three: none of n images is no proof that there are none
         low, high = float(max(value - margin, metric.lowest)), float(min(value + margin, metric.highest))
         scores[facts["metric"].lower() if name == "fd" else name] = Interval(value, low, high, metric.score(floor))
     return Evaluation(
         facts["extractor"], facts["resize"], facts["weights"], facts["input_size"], len(x), len(y), n_floor, scores,
-        tuple(_warnings(real, fake, n_floor, k)),
+        tuple(_warnings(Features(real.array[:n_real], facts), fake, n_floor, k)),
     )
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import write_text
+from sapggan_lib.base.images import COLLAPSE
 from sapggan_lib.evaluation.paper import paper_table_1
+from sapggan_lib.evaluation.summaries import is_clear, over_seeds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "method",                          # a row of a table: a model, a loss, an attention
     "seed",                            # which of the method's trainings; missing where it has one
-    "value", "low", "high",            # the score and its 95 % interval
-    "floor",                           # real against real at the same n
+    "value", "low", "high",            # the score and its 95 % interval over images; over seeds in `over_seeds`
+    "floor", "floor_n",                # real against real, at so many images a side: n, or what there were
+    "variety",                         # spread of the samples, as a share of the data's
     "epoch", "kimg", "hours",          # how far the training was; device hours
     "metric", "extractor", "n",        # n: images a side
 )  # fmt: skip
@@ -59,9 +62,9 @@ class Table:
     """A table of text, its best cells bold, with the protocol as its caption."""
 
     cells: "pd.DataFrame"    # a row per method, a column per point of the training
-    best: "pd.DataFrame"     # of the same shape: where the interval lies below all others of its column
+    best: "pd.DataFrame"     # of the same shape: where the interval over seeds lies below all others of its column
     caption: str
-    scores: "pd.DataFrame"   # what it was made of
+    scores: "pd.DataFrame"   # what it shows: means over seeds
 
     def markdown(self) -> str:
         """A Markdown table, best cells bold, the caption under it."""
@@ -102,51 +105,66 @@ def table_1(scores: "pd.DataFrame", by: By = "epoch") -> Table:
 
 
 def score_table(scores: "pd.DataFrame", by: By = "epoch", what: str = "method") -> Table:
-    """Scores of one metric and protocol: a row per method, under the head `what`, a column per value of `by`.
+    """Means over seeds of one metric and protocol: a row per method, headed `what`, a column per value of `by`.
 
-    Lower is better; bold is the lowest of a column where its interval overlaps no other. Raises `SapgganError` for no
-    scores, for scores without `by`, and for those of different metrics or extractors.
+    Lower is better; bold is the lowest of a column where its interval over seeds lies below every other one, so
+    nothing where a method has one seed, and never a collapsed one (marked with a dagger). Raises `SapgganError` for
+    no scores, for scores without `by`, and for those of different metrics, extractors or numbers of images.
     """
     if scores.empty:
         raise SapgganError("no scores for the table; evaluate at least one method first")
-    if len(scores[["metric", "extractor"]].drop_duplicates()) > 1:
-        raise SapgganError("scores of different metrics or extractors cannot share a table; make one table for each")
+    if len(scores[["metric", "extractor", "n"]].drop_duplicates()) > 1:
+        raise SapgganError("scores of different metrics, extractors or numbers of images cannot share a table; make "
+                           "one table for each")
     missing = scores.loc[scores[by].isna(), "method"]
     if len(missing):
         raise SapgganError(f'score of {missing.iloc[0]} has no "{by}"; give it, or choose another column')
-    long = scores.drop_duplicates(["method", by], keep="last").reset_index(drop=True)
-    clear = [index for _, column in long.groupby(by) for index in _clear(column)]
-    long = long.assign(text=long.apply(_cell, axis=1), best=long.index.isin(clear))
+    means = over_seeds(scores, by)
+    ranked = [column.sort_values("value") for _, column in means.groupby(by)]
+    best = [column.index[0] for column in ranked if is_clear(column) and not column["variety"].iloc[0] < COLLAPSE]
+    long = means.assign(text=means.apply(_cell, axis=1), best=means.index.isin(best))
     wide = long.pivot(index="method", columns=by, values=["text", "best"]).reindex(scores["method"].unique())
     wide = wide.rename(index=lambda method: NAMES.get(method, method)).rename_axis(what)
     wide = wide.rename(columns=UNITS[by].format, level=by)
     text, best = (wide[[part]].droplevel(0, axis=1).rename_axis(columns=None) for part in ("text", "best"))
-    return Table(text.fillna(""), best.eq(True), _caption(scores), scores)
-
-
-def _clear(column: "pd.DataFrame") -> list[Any]:
-    """The index of a column's lowest score, if its interval lies below every other one's."""
-    first = column["value"].idxmin()
-    others = column.drop(first)
-    known = column[["low", "high"]].notna().all(axis=None)
-    return [first] if len(others) and known and column.at[first, "high"] < others["low"].min() else []
+    return Table(text.fillna(""), best.eq(True), _caption(means), means)
 
 
 def _cell(score: "pd.Series") -> str:
     interval = "" if score[["low", "high"]].isna().any() else f" [{score['low']:.4g}, {score['high']:.4g}]"
-    return f"{score['value']:.4g}{interval}"
+    return f"{score['value']:.4g}{interval}{' †' if score['variety'] < COLLAPSE else ''}"
 
 
-def _caption(scores: "pd.DataFrame") -> str:
-    sizes = [f"{n:,.0f}" for n in sorted(scores["n"].dropna().unique())]
-    images = f", N = {', '.join(sizes)} images a side" if sizes else ""
-    ends = dict.fromkeys(f"{end:.4g}" for end in (scores["floor"].min(), scores["floor"].max()))
-    floor = "" if scores["floor"].isna().all() else f" Real against real: {' to '.join(ends)}."
-    first = scores.iloc[0]
-    return (
-        f"{first['metric']} ({first['extractor']}){images}, averaged (EMA) weights; 95 % intervals in brackets, "
-        f"bold where the best one's interval overlaps no other.{floor}"
-    )
+def _caption(means: "pd.DataFrame") -> str:
+    """The protocol of means over seeds: metric, extractor, images, seeds, floor, and what the marks mean."""
+    first, fewest = means.iloc[0], means["seeds"].min()
+    images = "" if means["n"].isna().all() else f", N = {first['n']:,.0f} images a side"
+    said = [f"{first['metric']} ({first['extractor']}){images}, averaged (EMA) weights, "]
+    if fewest > 1:
+        said[0] += (f"means over {_range(means['seeds'])} seeds with their 95 % intervals (Student's t), bold where "
+                    "the lowest one's lies below all others.")  # fmt: skip
+    else:
+        said[0] += "one training (seed) in a row or more: nothing is bold, since another seed may turn the order round."
+    if means["images"].notna().any():
+        said.append(f"The sampling of images alone: ±{_range(means['images'], '.2g')} for a training.")
+    if means["floor"].notna().any():
+        said.append(f"Real against real, {floor_size(first)}: {_range(means['floor'])}.")
+    if (means["variety"] < COLLAPSE).any():
+        said.append("†: samples that spread over less than a quarter of what the data does: near copies of one image.")
+    return " ".join(said)
+
+
+def floor_size(score: "pd.Series") -> str:
+    """At how many images a side the floor of a score was made, and whether that is what the score has."""
+    if score["floor_n"] == score["n"]:
+        return f"N = {score['n']:,.0f}"
+    if not score["floor_n"] > 0:
+        return "N unknown"
+    return f"N = {score['floor_n']:,.0f} and so higher than at N = {score['n']:,.0f}, for want of real images"
+
+
+def _range(values: "pd.Series", style: str = ".4g") -> str:
+    return " to ".join(dict.fromkeys(f"{end:{style}}" for end in (values.min(), values.max())))
 
 
 def _escape(text: str) -> str:

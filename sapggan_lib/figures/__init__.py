@@ -15,8 +15,9 @@ from sapggan_lib.figures.scores import (
     plot_changes,
     plot_floor,
     plot_frechet_curves,
+    plot_gaussians,
     plot_groups,
+    plot_improvement,
     plot_neighbours,
-    plot_seed_curves,
 )
 from sapggan_lib.figures.style import MARKERS, PALETTE, save_figure, use_style

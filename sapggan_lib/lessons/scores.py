@@ -1,5 +1,7 @@
 """What a Fréchet distance on radiographs sees and misses: experiments with known answers, for notebook 05."""
 
+from collections.abc import Mapping, Sequence
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,6 +10,7 @@ from torch.nn.functional import avg_pool2d
 
 from sapggan_lib import evaluation
 from sapggan_lib.evaluation import Extractor, Features
+from sapggan_lib.training import spread
 
 UNCHANGED = "unchanged"
 COPIES = "copies of the reference"
@@ -46,8 +49,9 @@ def changes(images: np.ndarray) -> dict[str, np.ndarray]:
 def sensitivity(images: np.ndarray, extractor: Extractor, n: int = 500, seed: int = 0) -> pd.DataFrame:
     """Every score of one random half of real `images` against the other, changed as in `changes`.
 
-    Rows of `evaluation.score_frame`, the change as method. At most `n` images a side. Last come copies of the reference
-    half itself: what a model that memorised would make.
+    Rows of `evaluation.score_frame`, the change as method. At most `n` images a side. The halves are those of
+    `evaluation.evaluate` for the same images and `seed`, so that "unchanged" is the floor of tables. Last come copies
+    of the reference half itself: what a model that memorised would make.
     """
     images = images if images.ndim == 3 else images[..., 0]  # duplicated gray
     order = np.random.default_rng(seed).permutation(len(images))
@@ -57,7 +61,9 @@ def sensitivity(images: np.ndarray, extractor: Extractor, n: int = 500, seed: in
              for label, changed in changes(images[np.sort(order[n:2 * n])]).items()}  # fmt: skip
     sides[COPIES] = reference
     frames = [evaluation.evaluate(reference, side, seed=seed).frame(label) for label, side in sides.items()]
-    return pd.concat(frames, ignore_index=True)
+    scores = pd.concat(frames, ignore_index=True)
+    unchanged = scores[scores["method"] == UNCHANGED].set_index("metric")["value"]
+    return scores.assign(floor=scores["metric"].map(unchanged), floor_n=n)
 
 
 def sensitivity_table(scores: pd.DataFrame) -> pd.DataFrame:
@@ -68,6 +74,33 @@ def sensitivity_table(scores: pd.DataFrame) -> pd.DataFrame:
     return frechet.join(others).rename(columns={"value": name, "KID": "kid"}).rename_axis("change").reset_index()
 
 
+def floors(real: Features, sizes: Sequence[int], seed: int = 0, draws: int = 5) -> dict[int, list[float]]:
+    """Fréchet distances of real against real images for each of `sizes` images a side that `real` suffices for.
+
+    The first draw of the largest size is the floor that `evaluation.evaluate` gives for the same `real` and `seed`.
+    """
+    orders = [np.random.default_rng(seed + draw).permutation(len(real.array)) for draw in range(draws)]
+    return {
+        size: [evaluation.frechet_distance(real.array[order[:size]], real.array[order[size:2 * size]])
+               for order in orders]
+        for size in sorted({min(size, len(real.array) // 2) for size in sizes})
+    }  # fmt: skip
+
+
+def variety(sides: Mapping[str, np.ndarray], real: np.ndarray) -> pd.DataFrame:
+    """How varied each side's images are, and the real ones: a row each. uint8 `[N, H, W]`, 11 pixels or more.
+
+    `gray levels` is the mean deviation over images, `share` that of the real images' own, and MS-SSIM the likeness of
+    random pairs with its standard error: higher than that of the real images is less varied.
+    """
+    rows = []
+    for label, images in {**sides, "real images": real}.items():
+        likeness, error = evaluation.diversity(images)
+        levels = spread(images)
+        rows.append((label, round(levels, 1), round(levels / spread(real), 3), round(likeness, 3), round(error, 3)))
+    return pd.DataFrame(rows, columns=["images", "gray levels", "share", "MS-SSIM", "error"])
+
+
 def pixels() -> Extractor:
     """An extractor that looks at brightness alone: the means of 8x8 fields of an image, 64 features."""
     device = torch.device("cpu")
@@ -75,7 +108,7 @@ def pixels() -> Extractor:
 
 
 def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> pd.DataFrame:
-    """The distance of the same images by the resize rule used before the network, on one side or on both.
+    """The distance of the same images, with its interval, by the resize rule before the network, on one side or both.
 
     uint8 `[N, H, W]`; "clean" is the extractor's own rule (antialiased bicubic), "bilinear" OpenCV's, rounded to
     8 bit, as most training scripts do it.
@@ -89,8 +122,20 @@ def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> pd
         return {rule: evaluation.extract_features(some, extractor, progress=False) for rule, some in brought.items()}
 
     one, other = features(real), features(fake)
-    rows = [
-        (first, second, round(evaluation.frechet_distance(one[first], other[second]), 2))
-        for first, second in (("clean", "clean"), ("bilinear", "bilinear"), ("clean", "bilinear"))
-    ]
-    return pd.DataFrame(rows, columns=["real", "generated", extractor.metric_name])
+    rows = []
+    for rules in (("clean", "clean"), ("bilinear", "bilinear"), ("clean", "bilinear")):
+        score = evaluation.evaluate(one[rules[0]], other[rules[1]]).scores[extractor.metric_name.lower()]
+        rows.append((*rules, *(round(number, 2) for number in (score.value, score.low, score.high))))
+    return pd.DataFrame(rows, columns=["real", "generated", extractor.metric_name, "low", "high"])
+
+
+def factors(sensitivities: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Distances after each change with their intervals, as multiples of the unchanged one.
+
+    `sensitivities`: label of an extractor to the rows of one distance as `sensitivity` gives them, without the copies.
+    """
+    rows = []
+    for extractor, scores in sensitivities.items():
+        scores = scores[~scores["method"].isin([COPIES])].set_index("method")[["value", "low", "high"]]
+        rows.append((scores / scores.loc[UNCHANGED, "value"]).round(2).assign(extractor=extractor))
+    return pd.concat(rows).rename_axis("change").reset_index()

@@ -18,6 +18,7 @@ ROUNDING = 1e-6       # relative, of numbers that count as equal
 EXACT = "equal"
 NEAR = "text and whole numbers equal, others within TOLERANCE or AROUND_ZERO"
 SCORE = "intervals overlap, or as NEAR"
+SEEDS = "intervals over seeds overlap; as SCORE where there is one seed"
 SKIP = "not compared"
 RULES = (             # the first that matches decides; *.md and *.tex have the numbers of the CSV beside them
     # file of results/           column or key   how
@@ -30,6 +31,8 @@ RULES = (             # the first that matches decides; *.md and *.tex have the 
     ("*",                        "MB",           SKIP),
     ("*",                        "low",          SKIP),   # part of the score
     ("*",                        "high",         SKIP),
+    ("*_table*.csv",             "value",        SEEDS),  # so that a clear lead that is swapped differs, however small
+    ("*_table*.csv",             "images",       SKIP),   # part of the score
     ("*",                        "value",        SCORE),
     ("*",                        "epoch",        EXACT),
     ("*",                        "kimg",         EXACT),
@@ -148,8 +151,9 @@ def _judge(ours: Value, theirs: Value, how: str) -> tuple[int, float]:
     distance = abs(here - there) / max(abs(here), abs(there))
     ends = [side.get(end) for end in ("low", "high") for side in (row, other)]
     known = [end for end in ends if isinstance(end, (int, float))]
-    overlap = how == SCORE and len(known) == 4 and max(known[:2]) <= min(known[2:])
+    overlap = how in (SCORE, SEEDS) and len(known) == 4 and max(known[:2]) <= min(known[2:])
     near = how != EXACT and math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=AROUND_ZERO)
+    near = near and not (how == SEEDS and len(known) == 4)
     return (SAME if distance <= ROUNDING else WITHIN if overlap or near else DIFFERS), distance
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sapggan_lib.base.images import COLLAPSE
 from sapggan_lib.models import Discriminator, generate, to_float
 from sapggan_lib.tensors import full_precision
 from sapggan_lib.training.checkpoint import State
@@ -17,7 +18,6 @@ SAMPLES = 64     # images of fixed latents whose spread is measured
 DATA = 1000      # training images, at most, for the data's spread
 REAL = 8         # training images at which the logit's gradient is taken
 SHARE = 0.02     # of the training's time that measuring may take
-COLLAPSE = 0.25  # of the data's spread; trainings of all four models at 32 pixels had 51 % at the least, once begun
 BEGUN = 500      # steps; DCGAN's first samples are all gray, and SAPGGAN's spread falls for 100 steps before it rises
 
 Log = Sequence[Mapping[str, Any]]  # rows of log.jsonl

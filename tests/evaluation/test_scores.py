@@ -26,6 +26,24 @@ def test_the_json_object_has_the_promised_shape():
         assert {type(number) for number in result[name].values()} == {float}
 
 
+def test_real_images_beyond_those_scored_against_serve_the_floor_alone():
+    real, fake = gaussian(80, 0), gaussian(40, 1)
+    result, alone = evaluate(real, fake, n_real=40), evaluate(gaussian(80, 0).array[:40], fake.array)
+    assert (result.n_real, result.n_floor) == (40, 40) and not any("floor" in warning for warning in result.warnings)
+    for name, score in result.scores.items():
+        assert (score.value, score.low, score.high) == pytest.approx(list(vars(alone.scores[name]).values())[:3]), name
+    order = np.random.default_rng(0).permutation(80)
+    halves = evaluate(real.array[order[:40]], real.array[order[40:]])
+    assert result.scores["fd"].floor == pytest.approx(halves.scores["fd"].value)
+    assert alone.n_floor == 20 and any("floor is made at N = 20" in warning for warning in alone.warnings)
+
+
+def test_a_share_of_none_has_an_interval():
+    scores = evaluate(gaussian(60, 0), gaussian(40, 1, shift=100.0)).scores
+    for name in ("precision", "recall", "density", "coverage"):
+        assert (scores[name].value, scores[name].low) == (0, 0) and scores[name].high == pytest.approx(3 / 40)
+
+
 def test_the_text_names_protocol_scores_and_warnings():
     text = evaluate(gaussian(60, 0), gaussian(40, 1)).text()
     assert "60 real against 40 generated" in text and "N = 30" in text and "\nwarning: " in text
@@ -80,3 +98,4 @@ def test_scores_become_rows_of_the_tidy_frame():
     assert frame["metric"].tolist() == ["FD", "KID", "precision", "recall", "density", "coverage"]
     assert frame["value"].tolist() == [score.value for score in result.scores.values()]
     assert set(frame["method"]) == {"dcgan"} and set(frame["n"]) == {40} and frame["epoch"].isna().all()
+    assert set(frame["floor_n"]) == {30}

@@ -22,7 +22,36 @@ def test_scores_over_seeds_are_means_with_students_interval():
     means = evaluation.over_seeds(scores(hinge_0=[1.0], hinge_1=[2.0], hinge_2=[3.0], minmax_0=[9.0]))
     assert means["method"].tolist() == ["hinge", "minmax"] and means["value"].tolist() == [2, 9]
     assert means["high"][0] - 2 == pytest.approx(4.3027 / 3**0.5, rel=1e-4)  # t of 2 degrees of freedom, sd 1
-    assert means.loc[1, ["low", "high", "seed"]].isna().all()
+    assert means.loc[1, ["low", "high", "seed"]].isna().all() and means["seeds"].tolist() == [3, 1]
+
+
+def test_the_part_of_the_images_and_the_least_varied_seed_are_kept():
+    frame = scores(hinge_0=[10.0], hinge_1=[20.0]).assign(low=[8.0, 14.0], high=[12.0, 26.0], variety=[0.9, 0.1])
+    means = evaluation.over_seeds(frame)
+    assert means["images"].tolist() == [4] and means["variety"].tolist() == [0.1]
+
+
+def test_the_probability_of_improvement_counts_pairs_of_runs():
+    table = evaluation.improvement(scores(hinge_0=[1.0], hinge_1=[2.0], minmax_0=[2.0], minmax_1=[3.0], wgan_0=[0.0]))
+    assert table[["method", "other", "probability", "seeds"]].to_numpy().tolist() == [
+        ["hinge", "minmax", 3.5 / 4, 2], ["hinge", "wgan", 0, 1], ["minmax", "wgan", 0, 1]
+    ]  # fmt: skip
+    assert 0 < table["low"][0] < 3.5 / 4 <= table["high"][0] == 1
+    assert table.loc[1:, ["low", "high"]].isna().all(axis=None)
+
+
+def test_steps_are_judged_by_differences_within_trainings():
+    far = scores(hinge_0=[100.0, 90.0, 95.0], hinge_1=[200.0, 191.0, 199.0], hinge_2=[300.0, 289.0, 294.0])
+    table = evaluation.progress(far.assign(epoch=far["kimg"]))
+    assert table[["from", "to", "before", "after", "verdict", "seeds"]].to_numpy().tolist() == [
+        [0, 1, 200, 190, "better", 3], [1, 2, 190, 196, "worse", 3]
+    ]  # fmt: skip
+
+
+def test_steps_of_one_training_are_judged_by_its_intervals():
+    one = scores(hinge=[100.0, 90.0, 91.0, 120.0])
+    table = evaluation.progress(one.assign(epoch=one["kimg"], low=one["value"] - 4, high=one["value"] + 4))
+    assert table["verdict"].tolist() == ["better", "not clear", "worse"] and set(table["seeds"]) == {1}
 
 
 def test_stability_names_the_worst_rise_and_the_spread():

@@ -1,21 +1,62 @@
 import numpy as np
+import pytest
 
 from sapggan_lib import figures
-from sapggan_lib.evaluation import score_frame
+from sapggan_lib.evaluation import improvement, score_frame
+
+
+def words(ax):
+    legend = ax.get_legend()
+    return " ".join(text.get_text() for text in [legend.get_title(), *legend.get_texts()])
 
 
 def test_frechet_curves_sort_by_the_axis_and_show_interval_and_floor(ax):
-    row = {"method": "SAPGGAN", "kimg": 1.0, "hours": 0.1, "low": 90.0, "high": 110.0, "floor": 5.0, "metric": "FD"}
-    rows = [row | {"epoch": 50, "value": 80.0}, row | {"epoch": 10, "value": 100.0}]
+    row = {"hours": 0.1, "floor": 50.0, "floor_n": 9, "n": 9, "metric": "FD"}
+    rows = [row | {"method": f"sapggan, seed {seed}", "epoch": epoch, "kimg": epoch, "value": value + seed}
+            for seed in (0, 2) for epoch, value in ((50, 80.0), (10, 100.0))]  # fmt: skip
     figures.plot_frechet_curves(ax, score_frame(rows))
-    assert ax.lines[0].get_xdata().tolist() == [10, 50] and ax.lines[0].get_ydata().tolist() == [100.0, 80.0]
-    assert ax.lines[1].get_ydata()[0] == 5.0 and ax.get_yscale() == "log" and len(ax.collections) == 1
-    assert ax.get_ylabel() == "FD"
+    assert ax.lines[0].get_xdata().tolist() == [10, 50] and ax.lines[0].get_ydata().tolist() == [101.0, 81.0]
+    assert ax.get_yscale() == "log" and ax.get_ylabel() == "FD"
+    bar = ax.collections[0].get_segments()[0][:, 1]
+    assert bar.mean() == pytest.approx(101) and np.ptp(bar) == pytest.approx(2 * 12.706, rel=1e-3)  # t of 1, s/sqrt(2) 1
+    assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [50.0]
+    assert "real against real, N = 9" in words(ax) and "mean of 2 seeds, 95 % intervals" in words(ax)
 
 
-def test_curves_without_intervals_or_floor_are_lines_alone(ax):
-    figures.plot_frechet_curves(ax, score_frame({"method": "dcgan", "epoch": e, "value": 9.0 / e} for e in (1, 2)))
-    assert len(ax.lines) == 1 and not ax.collections[0].get_paths()
+def test_curves_of_one_seed_have_no_bars_and_say_so(ax):
+    rows = [{"method": "dcgan", "epoch": e, "kimg": e, "value": 9.0 / e, "low": 1.0, "high": 9.0} for e in (1, 2)]
+    figures.plot_frechet_curves(ax, score_frame(rows))
+    bars = [segment for line in ax.collections for segment in line.get_segments()]
+    assert all(np.isnan(bar).any() for bar in bars) and "one seed: no interval over seeds" in words(ax)
+
+
+def test_a_floor_far_below_does_not_squeeze_the_curves_and_one_of_other_images_says_so(ax):
+    row = {"method": "dcgan", "kimg": 1.0, "value": 90.0, "floor": 5.0, "floor_n": 4, "n": 9, "metric": "FD"}
+    figures.plot_frechet_curves(ax, score_frame([row | {"epoch": epoch} for epoch in (1, 2)]))
+    assert ax.get_ylim()[0] > 10 and "N = 4 and so higher than at N = 9" in words(ax) and "5, far below" in words(ax)
+
+
+def test_methods_stand_beside_each_other(ax):
+    rows = [{"method": m, "epoch": e, "kimg": e, "value": 9.0 / e} for m in ("dcgan", "pggan") for e in (1, 2)]
+    figures.plot_frechet_curves(ax, score_frame(rows))
+    first, second = (container[0].get_xdata() for container in ax.containers)
+    assert (first < second).all()
+
+
+def test_improvement_is_a_row_for_each_pair_in_their_order(ax):
+    rows = [{"method": f"{m}, seed {s}", "kimg": 1, "value": v + s, "metric": "FD", "extractor": "lite"}
+            for m, v in (("hinge", 1.0), ("minmax", 1.5), ("ra-hinge", 9.0)) for s in (0, 1)]  # fmt: skip
+    figures.plot_improvement(ax, improvement(score_frame(rows)))
+    assert [label.get_text() for label in ax.get_yticklabels()][-1] == "hinge below minmax"
+    assert ax.containers[0][0].get_xdata().tolist() == [1, 1, 0.75] and "2 trainings of each" in ax.get_xlabel()
+
+
+def test_gaussians_are_drawn_at_their_means_with_ellipses_at_two_deviations(ax):
+    points = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]])
+    figures.plot_gaussians(ax, {"real": points, "generated": points + 1})
+    dots, ellipse, cross = ax.lines[:3]
+    assert dots.get_xdata().tolist() == [0, 2, 0, 2] and cross.get_xdata()[0] == 1 and cross.get_ydata()[0] == 2
+    assert np.ptp(ellipse.get_xdata()) == pytest.approx(4 * points[:, 0].std(ddof=1), rel=1e-2)
 
 
 def test_the_floor_is_drawn_at_every_size(ax):
@@ -28,15 +69,6 @@ def test_groups(ax):
     figures.plot_groups(ax, score_frame({"method": method, "value": value, "metric": "FD"} for method, value in rows))
     assert [label.get_text() for label in ax.get_xticklabels()] == ["hinge", "minmax"]
     assert ax.collections[0].get_segments()[0][:, 1].tolist() == [210, 210]
-
-
-def test_seed_curves_show_every_seed_their_mean_and_their_range(ax):
-    rows = [{"method": f"hinge, seed {seed}", "kimg": kimg, "value": value, "metric": "FD"}
-            for seed, values in enumerate([(4.0, 2.0), (8.0, 6.0)]) for kimg, value in enumerate(values, 1)]
-    figures.plot_seed_curves(ax, score_frame(rows))
-    assert [line.get_ydata().tolist() for line in ax.lines] == [[4, 2], [8, 6], [6, 4]]
-    band = ax.collections[0].get_paths()[0].vertices
-    assert {tuple(point) for point in band} >= {(1, 4), (1, 8), (2, 2), (2, 6)}
 
 
 def test_changes_are_drawn_first_on_top_with_their_intervals(ax):
