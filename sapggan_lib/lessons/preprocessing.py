@@ -27,7 +27,7 @@ ODD_FILES: dict[str, dict[str, str]] = {        # what is changed in a synthetic
 
 
 def synthetic_file(photometric: str, header: Mapping[str, str] | None = None, size: int = 512) -> Dataset:
-    """A synthetic PA radiograph as DICOM, taller than wide, 12 bit stored as `photometric` says; `header` overwrites."""
+    """A synthetic PA radiograph as DICOM, taller than wide, 12 bit, stored as `photometric`; `header` overwrites."""
     dataset = phantom_dataset(Shot("", 3, 1, "PA", 12, photometric, True, "ExplicitVRLittleEndian"), 0, size)
     for name, value in (header or {}).items():
         setattr(dataset, name, value)

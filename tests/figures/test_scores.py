@@ -18,7 +18,7 @@ def test_frechet_curves_sort_by_the_axis_and_show_interval_and_floor(ax):
     assert ax.lines[0].get_xdata().tolist() == [10, 50] and ax.lines[0].get_ydata().tolist() == [101.0, 81.0]
     assert ax.get_yscale() == "log" and ax.get_ylabel() == "FD"
     bar = ax.collections[0].get_segments()[0][:, 1]
-    assert bar.mean() == pytest.approx(101) and np.ptp(bar) == pytest.approx(2 * 12.706, rel=1e-3)  # t of 1, s/sqrt(2) 1
+    assert bar.mean() == pytest.approx(101) and np.ptp(bar) == pytest.approx(2 * 12.706, rel=1e-3)  # t of 1 degree
     assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [50.0]
     assert "real against real, N = 9" in words(ax) and "mean of 2 seeds, 95 % intervals" in words(ax)
 
