@@ -27,7 +27,7 @@ ODD_FILES: dict[str, dict[str, str]] = {        # what is changed in a synthetic
 
 
 def synthetic_file(photometric: str, header: Mapping[str, str] | None = None, size: int = 512) -> Dataset:
-    """A synthetic PA radiograph as DICOM, taller than wide, 12 bit, stored as `photometric`; `header` overwrites."""
+    """A synthetic PA radiograph as DICOM, taller than wide, of 12 bit, stored as `photometric` says; `header` added."""
     dataset = phantom_dataset(Shot("", 3, 1, "PA", 12, photometric, True, "ExplicitVRLittleEndian"), 0, size)
     for name, value in (header or {}).items():
         setattr(dataset, name, value)
@@ -62,7 +62,7 @@ def what_was_found(manifest: pd.DataFrame) -> list[str]:
     return [
         *sentences,
         f"Views: {listed(manifest['view'].replace('', 'not read'))}.",
-        f"Kept images have {rows.min():,} to {rows.max():,} rows and {columns.min():,} to {columns.max():,} columns; "
+        f"Kept images: {rows.min():,} to {rows.max():,} rows, {columns.min():,} to {columns.max():,} columns; "
         f"made square, the width of one changes by up to {(rows / columns - 1).abs().max():.0%} against its height.",
         f"{(kept['photometric'] == 'MONOCHROME1').sum():,} of those kept are MONOCHROME1, and were inverted.",
     ]

@@ -26,13 +26,13 @@ def apply_clahe(image: np.ndarray, clip_limit: float, tiles: int) -> np.ndarray:
     parts = [part for band in np.array_split(to_uint8(image), down) for part in np.array_split(band, across, axis=1)]
     counts = [cv2.calcHist([part], [0], None, [256], [0, 256]).ravel() / part.size for part in parts]
     curves = tone_curves(np.array(counts), clip_limit).astype(np.float32).reshape(down, -1)
-    curves = cv2.resize(curves, (across * 256, height))                   # each row's, interpolated between tiles
+    by_row = cv2.resize(curves, (across * 256, height))                   # interpolated between the tiles' centres
     place = ((np.arange(width, dtype=np.float32) + 0.5) / width * across - 0.5).clip(0, across - 1)
     result = np.empty_like(image)
     for rows in (slice(top, top + 64) for top in range(0, height, 64)):   # as much as a cache holds
         level = image[rows] / unit
         row = np.repeat(np.arange(len(level), dtype=np.float32)[:, None], width, axis=1)
-        left, right = (cv2.remap(curves[rows], level + 256 * tile, row, cv2.INTER_LINEAR)
+        left, right = (cv2.remap(by_row[rows], level + 256 * tile, row, cv2.INTER_LINEAR)
                        for tile in (np.floor(place), np.ceil(place)))
         result[rows] = np.rint((left + place % 1 * (right - left)) * unit)
     return result

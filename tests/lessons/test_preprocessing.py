@@ -86,7 +86,7 @@ def test_the_sentences_tell_what_the_manifest_holds():
     told = lesson.what_was_found(manifest(rows="90", columns="90", photometric="MONOCHROME1"))
     assert told == [
         "Of 2 files 2 were kept.", "None dropped.", "None failed.", "Views: 2 PA.",
-        "Kept images have 90 to 100 rows and 80 to 90 columns; made square, the width of one changes by up to 25% "
+        "Kept images: 90 to 100 rows, 80 to 90 columns; made square, the width of one changes by up to 25% "
         "against its height.",
         "1 of those kept are MONOCHROME1, and were inverted.",
     ]
