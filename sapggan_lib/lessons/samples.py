@@ -6,7 +6,7 @@ from math import comb
 import numpy as np
 import torch
 
-from sapggan_lib.evaluation import diversity
+from sapggan_lib import evaluation
 from sapggan_lib.models import Generator, latents, pyramid, to_uint8
 from sapggan_lib.preprocessing import resize
 from sapggan_lib.training import COLLAPSE, spread
@@ -88,7 +88,7 @@ def variety(fake: np.ndarray, real: np.ndarray) -> dict[str, dict[str, float]]:
     n, side, measured = min(len(fake), len(real)), min(fake.shape[1], real.shape[1]), {}
     for name, images in (("generated", fake), ("real", real)):
         small = np.stack([resize(image, side) for image in images[:n]])
-        found = spread(small), closest_pair(small)[2], *diversity(small)
+        found = spread(small), closest_pair(small)[2], *evaluation.diversity(small)
         measured[name] = dict(zip(("spread", "closest", "likeness", "error"), found, strict=True))
     return measured
 

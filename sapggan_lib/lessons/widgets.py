@@ -9,7 +9,7 @@ import io
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import ipywidgets
 import numpy as np
@@ -24,7 +24,7 @@ from sapggan_lib.lessons import architecture, preprocessing, samples
 from sapggan_lib.models import Generator, latents
 
 NOTE = Markdown("*Open this notebook in JupyterLab to move it.*")
-Shown = ipywidgets.VBox | Markdown
+Shown: TypeAlias = ipywidgets.VBox | Markdown
 ROW = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
 
 
