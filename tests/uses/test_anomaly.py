@@ -22,9 +22,9 @@ def normal_images(n, seed):
 
 @pytest.fixture(scope="module")
 def cases():
-    """Ten normal images, then ten with a white patch at rows 8 to 16, columns 16 to 24; and which are so."""
+    """Ten normal images, then ten with white stripes in rows 8 to 16, columns 16 to 24; and which are so."""
     images, abnormal = normal_images(20, 1), np.arange(20) >= 10
-    images[abnormal, 8:16, 16:24] = 255
+    images[abnormal, 8:16:2, 16:24] = 255
     return images, abnormal
 
 
