@@ -40,7 +40,7 @@ def plain_maps(monkeypatch):
     return lambda images: next(maps(images, (), 4)).double().numpy()
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in ("f-anogan", "padim", "neighbours", "together")])
+@pytest.mark.parametrize("name", ["drawn-opacities", "pca", "nearest-image", "mean-intensity"])
 def test_a_planted_anomaly_is_found(name, cases, plain_maps):
     images, abnormal = cases
     scores, _ = build_method(name).fit(normal_images(40, 0)).score(images)
