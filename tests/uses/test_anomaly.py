@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import ModelConfig
 from sapggan_lib.training import TrainConfig, train
-from sapggan_lib.uses import METHODS, FAnoGAN, PaDiM, build_method, fanogan, feature_maps, opacities, places
+from sapggan_lib.uses import FAnoGAN, PaDiM, build_method, fanogan, feature_maps, opacities, places
 from sapggan_lib.uses.anomaly import Together
 
 RANDOM = np.random.default_rng(0)
