@@ -31,13 +31,13 @@ class PaDiM:
             if kept is None:
                 random = torch.Generator().manual_seed(self.seed)
                 kept = torch.randperm(maps.shape[1], generator=random)[: self.dims].sort().values
-            places = maps[:, kept].permute(2, 1, 0)                      # [P, D, N]
+            places = maps[:, kept].permute(2, 1, 0).double()             # [P, D, N]; sums of squares are long
             total = total + places.sum(2)
             outer = outer + places @ places.mT
         mean = total / len(images)                                       # [P, D]
         covariance = (outer - len(images) * mean[:, :, None] * mean[:, None]) / (len(images) - 1)
         covariance += self.regularisation * torch.eye(mean.shape[1])
-        root = torch.linalg.cholesky(covariance)                         # [P, D, D]
+        mean, root = mean.float(), torch.linalg.cholesky(covariance).float()
 
         def distances(maps: Tensor) -> Tensor:
             centred = maps[:, kept].permute(2, 1, 0) - mean[:, :, None]  # [P, D, N]

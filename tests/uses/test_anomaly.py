@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import ModelConfig
 from sapggan_lib.training import TrainConfig, train
-from sapggan_lib.uses import METHODS, FAnoGAN, PaDiM, build_method, fanogan, feature_maps, opacities, places
+from sapggan_lib.uses import FAnoGAN, PaDiM, build_method, fanogan, feature_maps, opacities, places
 from sapggan_lib.uses.anomaly import Together
 
 RANDOM = np.random.default_rng(0)
@@ -22,9 +22,9 @@ def normal_images(n, seed):
 
 @pytest.fixture(scope="module")
 def cases():
-    """Ten normal images, then ten with a white patch at rows 8 to 16, columns 16 to 24; and which are so."""
+    """Ten normal images, then ten with white stripes in rows 8 to 16, columns 16 to 24; and which are so."""
     images, abnormal = normal_images(20, 1), np.arange(20) >= 10
-    images[abnormal, 8:16, 16:24] = 255
+    images[abnormal, 8:16:2, 16:24] = 255
     return images, abnormal
 
 
@@ -40,7 +40,7 @@ def plain_maps(monkeypatch):
     return lambda images: next(maps(images, (), 4)).double().numpy()
 
 
-@pytest.mark.parametrize("name", sorted({*METHODS} - {"f-anogan", "padim", "neighbours", "together"}))
+@pytest.mark.parametrize("name", ["drawn-opacities", "pca", "nearest-image", "mean-intensity"])
 def test_a_planted_anomaly_is_found(name, cases, plain_maps):
     images, abnormal = cases
     scores, _ = build_method(name).fit(normal_images(40, 0)).score(images)
