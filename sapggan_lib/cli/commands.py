@@ -104,9 +104,8 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
 
     Options go over --set, which goes over the file.
     """
+    from sapggan_lib import training as trainings
     from sapggan_lib.store import open_store
-    from sapggan_lib.training import dry_run as print_plan
-    from sapggan_lib.training import train
 
     store = open_store(data)
     classes, labels = read_condition(store, **condition)
@@ -118,7 +117,7 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         points = tuple(training.kimg * tenth / 10 for tenth in range(1, 11))
         training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
     if dry_run:
-        return print_plan(store.images, out, training, **options)
+        return trainings.dry_run(store.images, out, training, **options)
     scores = None
     if curve:
         from sapggan_lib import evaluation
@@ -126,7 +125,7 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(data), extractor)
         scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
-    train(store.images, out, training, on_snapshot=scores, **options)
+    trainings.train(store.images, out, training, on_snapshot=scores, **options)
 
 
 @sapggan.command()

@@ -172,7 +172,7 @@ def findings(table: pd.DataFrame, consistency: pd.DataFrame) -> list[str]:
         better, worse = some[some["low"] > 0], some[some["high"] < 0]
         said.append(f"{name} beat as many duplicates in {len(better)} of {len(some)} comparisons of AUROC and lost in "
                     f"{len(worse)}, with intervals clear of 0; by chance alone about {0.025 * len(some):.1f} each.")
-        best = some.loc[some["value"].idxmax()]
+        best: Any = next(some.nlargest(1, "value").itertuples())
         said.append(f"Their largest difference was {best.value:+.3f} [{best.low:+.3f}, {best.high:+.3f}], "
                     f"{best.arm.partition(' x ')[2]} for each of {best.positives} real positives.")
         if source == DRAWN:

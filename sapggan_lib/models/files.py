@@ -60,7 +60,7 @@ def labels_of(generator: Generator, n: int, label: str | None) -> tuple[Tensor, 
     if label not in classes:
         hint = near_match(label, classes) if classes else "it was trained without classes"
         raise SapgganError(f'no class "{label}" in this generator; {hint}')
-    return (torch.full_like(*generator.in_turn(n), classes.index(label)),)
+    return (torch.full_like(generator.in_turn(n)[0], classes.index(label)),)
 
 
 def sample(

@@ -92,7 +92,7 @@ def refuse_nonsense(config: TrainConfig) -> None:
         if value is not None and not (0 <= value < math.inf and (value or name not in above_0)):
             hint = "; for no R1 set r1_gamma to 0" if name == "r1_every" else ""
             raise SapgganError(f"{name} must be {'above' if name in above_0 else 'at least'} 0, not {value:g}{hint}")
-    if None not in (config.condition_start, config.condition_end) and config.condition_start > config.condition_end:
+    if config.condition_end is not None and (config.condition_start or 0.0) > config.condition_end:
         raise SapgganError(f"condition_start, {config.condition_start:g} kimg, must not come after condition_end, "
                            f"{config.condition_end:g} kimg")
     if config.betas is not None and not (len(config.betas) == 2 and all(0 <= beta < 1 for beta in config.betas)):

@@ -168,7 +168,7 @@ def classical(images: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     for image in images[np.arange(n) % len(images)]:
         angle, scale, contrast = rng.uniform([-5, 0.95, 0.9], [5, 1.05, 1.1])
         matrix = cv2.getRotationMatrix2D((side / 2, side / 2), angle, scale)
-        matrix[:, 2] += rng.uniform(-0.05 * side, 0.05 * side, 2)
+        matrix[:, 2] = matrix[:, 2] + rng.uniform(-0.05 * side, 0.05 * side, 2)
         moved = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REPLICATE).astype(float)
         changed.append(((moved - 128) * contrast + 128).round().clip(0, 255).astype(np.uint8))
     return np.stack(changed)
