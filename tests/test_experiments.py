@@ -105,7 +105,7 @@ def test_seeds_lie_side_by_side_and_the_runs_own_one_under_its_methods_name(tmp_
     assert scores["seed"].tolist() == [0, 1] and set(scores["method"]) == {"dcgan"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dcgan", "dcgan, seed 1"]
     assert experiments.place_of(tmp_path, "dcgan, seed 0") == tmp_path / "dcgan"
-    assert "dcgan" not in capfd.readouterr().err and "dcgan" in (tmp_path / "dcgan" / "train.txt").read_text()
+    assert "dcgan" not in capfd.readouterr().err and "parameters" in (tmp_path / "dcgan" / "train.txt").read_text()
 
 
 def test_at_equal_time_seeds_of_a_method_train_equally_long():

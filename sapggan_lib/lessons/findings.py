@@ -67,8 +67,8 @@ def standing(scores: pd.DataFrame, what: str, chosen: str = "") -> list[str]:
         if overlap.empty:
             said.append(f"**{name} {claim}**: it has {score}, clear of every other by intervals over {seeds} seeds.")
         else:
-            said.append(f"No {what} {claim}: {name} has {score}, not clear of {_list(overlap['method'])} by intervals "
-                        f"over {seeds} seeds.")
+            said.append(f"No {what} clearly {claim}: {name} has {score}, not clear of {_list(overlap['method'])} "
+                        f"by intervals over {seeds} seeds.")
     if chosen in set(means["method"]):
         rank = means["method"].tolist().index(chosen) + 1
         pairs = evaluation.improvement(last.sort_values("method", key=lambda m: m != chosen, ignore_index=True))

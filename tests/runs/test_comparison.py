@@ -80,6 +80,25 @@ def test_values_around_zero_may_differ_a_little(tmp_path):
     assert near[0].detail == "warnings" and far[1].state == "differs"
 
 
+def table_of(tmp_path, name, hinge, minmax, margin):
+    ends = "".join(f"{method},{value},{value - margin if margin else ''},{value + margin if margin else ''}\n"
+                   for method, value in (("hinge", hinge), ("minmax", minmax)))  # fmt: skip
+    path = tmp_path / name / "03_loss_table.csv"
+    path.parent.mkdir()
+    path.write_text("method,value,low,high\n" + ends)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("margin", "state"), [(3.5, "differs"), (30.5, "within tolerance"), ("", "within tolerance")],
+    ids=["clear", "overlapping", "one seed"],
+)  # fmt: skip
+def test_a_swapped_ranking_differs_where_intervals_over_seeds_are_clear_however_near(tmp_path, margin, state):
+    ours, theirs = table_of(tmp_path, "ours", 250.5, 230.5, margin), table_of(tmp_path, "theirs", 230.5, 250.5, margin)
+    lines = {line.what: line.state for line in check.compare_files(ours, theirs)}
+    assert lines["03_loss_table.csv value"] == state
+
+
 def test_a_missing_row_count_or_figure_differs(tmp_path):
     found = states(tmp_path, scores=[], files=3, names=("04_b.png",))
     assert found["04_scores.json value"] == ("differs", "row 1 value: missing here, 300 in the reference")
