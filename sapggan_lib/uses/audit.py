@@ -138,8 +138,8 @@ def audit(
     """Look for training images among generated ones, and ask of real ones whether they were trained on.
 
     Copies are samples that are nearer to one training image than to others, more so than 99 % of real images of other
-    people; those are `held_out`, or, where nothing was, training images, each against the other people's. Raises `SapgganError`
-    for sides that share a patient, and for fewer than two training images.
+    people; those are `held_out`, or, where nothing was, training images, each against the other people's. Raises
+    `SapgganError` for sides that share a patient, and for fewer than two training images.
     """
     random, fake = np.random.default_rng(seed), gray(fake)
     if len(train.images) < 2 or (held_out and set(train.people) & set(held_out.people)):
