@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import cv2
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,9 +20,16 @@ EXPECTED = {
 
 
 def phantom_side(n: int, seed: int = 0, side: int = 64) -> Side:
-    """`n` synthetic radiographs, each of another person."""
-    images = np.stack([to_uint8(phantom_image(seed + index, side)) for index in range(n)])
-    return Side(images, np.arange(seed, seed + n))
+    """`n` synthetic radiographs, each of another person, with a texture of their own where a patient has vessels.
+
+    The phantoms' bodies alone differ in too few numbers: two of them can be nearer than a copy.
+    """
+    images = []
+    for person in range(seed, seed + n):
+        texture = cv2.GaussianBlur(np.random.default_rng(person).normal(size=(side, side)), (0, 0), side / 32)
+        drawn = to_uint8(phantom_image(person, side)) + 24 * texture / texture.std()
+        images.append(drawn.clip(0, 255).astype(np.uint8))
+    return Side(np.stack(images), np.arange(seed, seed + n))
 
 
 def stand_ins(train: Side, others: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ from sapggan_lib.store import read_manifest
 from sapggan_lib.training import TrainConfig, read_checkpoint
 from sapggan_lib.uses.copies import nearest, plant
 
-NEARER = 0.99              # share of real images that are farther from all other people's than a copy
+NEARER = 0.99              # share of real images that stand out less than a copy
 MOST = 1000                # real images a question
 FEWEST, ENOUGH = 20, 0.95  # real images to compare with, share of planted copies to be found
 FAR = 0.05                 # share of real images that count as far from the others, and of samples that must not
@@ -113,14 +113,14 @@ class Audit:
     reasons: tuple[str, ...]          # for the verdict, a sentence each
     training_images: int
     held_out_images: int              # 0: compared with other people among the training images
-    threshold: float                  # correlation above which a sample counts as a copy
+    threshold: float                  # of `nearest`'s third: what stands out more is a copy
     copies: Share                     # of samples
     false_positives: Share            # of real images of other people, by the same threshold
     near_the_data: Share              # of samples: as near to a training image as 95 % of those real images
     sensitivity: dict[str, Share]     # of planted copies, by what hid them
     generator: Membership | None      # None: nothing was held out
     discriminator: Membership | None  # None, too, without a checkpoint
-    nearest: tuple[float, ...]        # correlations of the ten samples that are nearest to a training image
+    nearest: tuple[float, ...]        # the same of the ten samples that stand out most
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `card_sentence` takes that."""
@@ -137,21 +137,20 @@ def audit(
 ) -> Audit:
     """Look for training images among generated ones, and ask of real ones whether they were trained on.
 
-    Copies are samples nearer to a training image than 99 % of real images of other people are; those are `held_out`,
-    or, where nothing was, training images, each against the other people's. Raises `SapgganError`
-    for sides that share a patient, and for fewer than two training images.
+    Copies are samples that are nearer to one training image than to others, more so than 99 % of real images of other
+    people; those are `held_out`, or, where nothing was, training images, each against the other people's. Raises
+    `SapgganError` for sides that share a patient, and for fewer than two training images.
     """
     random, fake = np.random.default_rng(seed), gray(fake)
     if len(train.images) < 2 or (held_out and set(train.people) & set(held_out.people)):
         raise SapgganError("an audit needs two training images or more, and held-out images of other patients; split "
                            "the images by patient")  # fmt: skip
     real = (held_out or train).some(MOST, random)
-    others = nearest(real.images, train.images, (real.people, train.people), "audit: real images")[0]
-    middle = float(np.median(others))
+    usual, _, others = nearest(real.images, train.images, (real.people, train.people), "audit: real images")
     threshold = float(np.quantile(others, NEARER, method="higher"))
-    near = nearest(fake, train.images, progress="audit: samples")[0]
+    near, _, apart = nearest(fake, train.images, progress="audit: samples")
     originals = train.some(planted, random).images
-    sensitivity = {kind: Share.among(nearest(images, train.images)[0] > threshold)
+    sensitivity = {kind: Share.among(nearest(images, train.images)[2] > threshold)
                    for kind, images in plant(originals, np.roll(originals, 1, axis=0), seed).items()}  # fmt: skip
     generator = discriminator = None
     if held_out:
@@ -160,13 +159,13 @@ def audit(
         if folder:
             logits = realness(folder, np.concatenate([members.images, real.images]), seed)
             discriminator = Membership.of(*np.split(logits, [len(members.images)]))
-    copies, false_positives = Share.among(near > threshold), Share.among(others > threshold)
-    near_the_data = Share.among(near >= np.quantile(others, FAR))
-    certain = int((near > 2 * threshold - middle).sum())
+    copies, false_positives = Share.among(apart > threshold), Share.among(others > threshold)
+    near_the_data = Share.among(near >= np.quantile(usual, FAR))
+    certain = int((apart > 2 * threshold - np.median(others)).sum())
     verdict, reasons = judge(copies, certain, false_positives, near_the_data, sensitivity, generator)
     return Audit(verdict, reasons, len(train.images), len(held_out.images) if held_out else 0, threshold, copies,
                  false_positives, near_the_data, sensitivity, generator, discriminator,
-                 tuple(np.sort(near)[:-11:-1].round(4).tolist()))  # fmt: skip
+                 tuple(np.sort(apart)[:-11:-1].round(4).tolist()))  # fmt: skip
 
 
 def belonging(side: Side, fake: np.ndarray, held_out: Side) -> np.ndarray:

@@ -10,7 +10,7 @@ SIDE, COARSE = 64, 24      # pixels at which images are compared, and at which t
 SHIFT, COARSE_SHIFT = 3, 1 # searched, in pixels of each
 SCALES = (1.0, 0.95)       # searched: a crop is an enlarged part, and shrinks back
 BLUR, NOISE = 2.0, 8.0     # of the local norm: pixels of its neighbourhood, gray levels that are no structure
-CANDIDATES = 30            # of each image, compared in full
+CANDIDATES, USUAL = 30, 10 # of each image, compared in full; the one whose distance is the usual one
 
 
 def local_norm(images: np.ndarray, side: int, scale: float = 1.0) -> np.ndarray:
@@ -47,16 +47,18 @@ def nearest(
     references: np.ndarray,                                    # uint8 [M, H, W] of any size; M > 0
     people: tuple[np.ndarray, np.ndarray] | None = None,       # whom each shows, [N] and [M]
     progress: str = "",                                        # title of a bar
-) -> tuple[np.ndarray, np.ndarray]:
-    """The highest correlation of each image with any reference, float32 `[N]`, and with which, `[N]`.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The highest correlation of each image with any reference, `[N]`, with which, and by how much it stands out.
 
-    Found among the `CANDIDATES` references that are nearest at `COARSE` pixels. With `people` no image is compared with
-    one of the same person.
+    Found among the `CANDIDATES` references that are nearest at `COARSE` pixels. Standing out is 1 - d / D with the
+    distances, 1 less the correlation, of the nearest and the tenth nearest (Carlini et al. 2023, arXiv 2301.13188): an
+    image like many others is near to all of them, a copy to one. With `people` no image is compared with one of the
+    same person.
     """
     shifts = {COARSE: COARSE_SHIFT, SIDE: SHIFT}
     middle = {side: windows(local_norm(references, side)[:, shift:-shift, shift:-shift], 0)[0]
               for side, shift in shifts.items()}  # fmt: skip
-    values, places = [], []
+    rows = []
     with progress_bar(len(images), progress, disable=not progress) as bar:
         for start in range(0, len(images), 16):
             some = slice(start, start + 16)
@@ -65,14 +67,15 @@ def nearest(
             near = np.max([window @ middle[COARSE].T for window in coarse], axis=0)           # [n, M]
             if people:
                 near[people[0][some, None] == people[1]] = -2
-            found = np.argsort(-near)[:, :CANDIDATES]                                         # [n, K]
-            for number, row in enumerate(found):
-                row = row[near[number, row] > -2] if people else row
-                match = (fine[:, number] @ middle[SIDE][row].T).max(0)                        # [K]
-                values.append(match.max(initial=-1))
-                places.append(row[match.argmax()] if len(row) else -1)
-            bar.update(len(found))
-    return np.array(values, np.float32), np.array(places)
+            for number, places in enumerate(np.argsort(-near)[:, :CANDIDATES]):               # [K]
+                match = (fine[:, number] @ middle[SIDE][places].T).max(0)
+                match[near[number, places] == -2] = -1
+                distance = 1 - np.sort(match)[::-1]
+                usual = max(distance[:USUAL][-1], 1e-6)
+                rows.append((1 - distance[0], places[match.argmax()], 1 - distance[0] / usual))
+            bar.update(len(near))
+    values, found, apart = zip(*rows, strict=True)
+    return np.array(values, np.float32), np.array(found), np.array(apart, np.float32)
 
 
 def plant(images: np.ndarray, others: np.ndarray, seed: int = 0) -> dict[str, np.ndarray]:

@@ -49,14 +49,14 @@ def honest(train, held_out, others):
 @pytest.mark.parametrize("kind", ["shift", "contrast", "JPEG", "blur", "crop", "blend"])
 def test_planted_copies_are_found_by_kind_and_told_whose(kind, train, others, honest):
     copies = plant(train.images[:20], others[:20], seed=1)[kind]
-    found, whose = nearest(copies, train.images)
+    _, whose, found = nearest(copies, train.images)
     assert (found > honest.threshold).mean() >= 0.95 and (whose == np.arange(20)).mean() >= 0.95
 
 
 def test_none_planted_none_found(honest, held_out, train):
     assert honest.verdict == "no alarm" and honest.copies.count <= 1
     assert honest.false_positives.count <= 0.01 * honest.false_positives.of
-    assert nearest(held_out.images, train.images)[0].max() <= honest.threshold
+    assert nearest(held_out.images, train.images)[2].max() <= honest.threshold
 
 
 def test_a_generator_that_ignores_its_members_does_not_tell_who_they_are(honest):
@@ -67,7 +67,7 @@ def test_a_generator_that_knows_32_images_alone_alarms_and_tells_its_members(hel
     few, random = Side(people.images[:32], people.people[:32]), np.random.default_rng(0)
     noisy = few.images[random.integers(0, 32, 60)] + random.normal(0, 8, (60, 64, 64))
     found = audit(noisy.clip(0, 255).astype(np.uint8), few, held_out, planted=20)
-    assert found.verdict == "alarm" and found.copies.count >= 57 and found.generator.auroc > 0.9
+    assert found.verdict == "alarm" and found.copies.count >= 57 and found.generator.low > 0.5  # a seventh is never drawn
 
 
 def test_a_few_exact_copies_alarm_where_their_share_is_no_proof(train, held_out, others):
@@ -115,7 +115,8 @@ def test_membership_by_hand():
 
 def test_the_discriminator_is_asked_in_mixed_groups_and_in_order(tmp_path, others):
     torch.manual_seed(0)
-    config = {"model": {"name": "sapggan", "resolution": 32, "widths": [8, 8, 8, 8], "latent": 8}, "kimg": 1.0}
+    config = {"model": {"name": "sapggan", "resolution": 32, "widths": [8, 8, 8, 8], "latent": 8}}
+    config |= {"kimg": 1.0, "stddev_group": 4}
     training = from_mapping(TrainConfig, config, "test")
     network = build_networks(training.model, training.stddev_group)[1]
     parts = ("generator", "ema", "optimizer_g", "optimizer_d", "step", "images", "random", "data_hash", "device")
