@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sapggan_lib.base import cluster
 from sapggan_lib.base.errors import SapgganError
@@ -16,6 +17,7 @@ from sapggan_lib.base.files import only_one, readable, write_json
 from sapggan_lib.notebook import environment
 from sapggan_lib.page import write_run_page
 from sapggan_lib.runs import report
+from sapggan_lib.runs.codecheck import write_codecheck
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
 from sapggan_lib.runs.jobs import Job
@@ -44,7 +46,8 @@ def run(
                     _execute_all(pending, outcomes, place, pool, len(pending) if scheduler else parallel, force)
             place.sweep()
             page = write_run_page(folder, place.private, publishable)
-            _write_record(place.shown, outcomes, profile, publishable, started, page)
+            _write_record(place, outcomes, profile, publishable, started, page)
+            write_codecheck(folder)
             index = report.write_report(folder)
     except OSError as error:
         raise readable(error, folder) from error
@@ -136,9 +139,26 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
             print(f"{label} | {line}", flush=True)
 
 
+def trainings(work: Path) -> dict[str, Any]:
+    """The trainings in a run's `work` folder, by their folder: how long, and in which parts by which commit and device.
+
+    A training of an earlier run of the same name that was taken as it was has that one's commit.
+    """
+    from sapggan_lib.training import read_log
+
+    found = {}
+    for made in sorted(work.rglob("made.json")):
+        log = read_log(made.parent)
+        if log:
+            last = {key: log[-1][key] for key in ("kimg", "step", "seconds")}
+            found[made.parent.relative_to(work).as_posix()] = last | {"parts": json.loads(made.read_text("utf-8"))}
+    return found
+
+
 def _write_record(
-    folder: Path, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
+    place: RunFolder, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
 ) -> None:
+    folder = place.shown
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "records").glob("*.json"))]
     write_json(
         folder / "record.json",
@@ -151,6 +171,7 @@ def _write_record(
             "outcomes": outcomes,
             "page": page,                                   # whose generator generator.html draws with
             **environment(),
+            "trainings": trainings(place.private / "work"),
             "notebooks": {record.pop("notebook"): record for record in records},
         },
     )

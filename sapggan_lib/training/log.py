@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sapggan_lib.base.checkout import git_state
 from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable, write_json, write_text
@@ -130,6 +131,16 @@ def scalars(line: dict[str, Any]) -> Iterator[tuple[str, float]]:
             yield from ((f"{name}/{key}", value) for key, value in line[name].items())
         else:
             yield name, line[name]
+
+
+def note_maker(folder: Path, kimg: float, device: torch.device) -> None:
+    """Add to the run's made.json by which commit and device it trains from `kimg` on; what came after that is gone."""
+    path = folder / "made.json"
+    parts = json.loads(path.read_text(encoding="utf-8")) if kimg and path.is_file() else []
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    part = {"from_kimg": kimg, **git_state(), "device": name}
+    write_json(path, [*(part for part in parts if part["from_kimg"] < kimg), part])
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
