@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -21,20 +20,13 @@ def write_codecheck(folder: Path) -> None:
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     paper = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["preferred-citation"]
     authors = [{"name": f"{author['given-names']} {author['family-names']}"} for author in paper["authors"]]
-    manifest = []
-    for name, entry in record["notebooks"].items():
-        heading = title(folder / f"{name}.ipynb") if (folder / f"{name}.ipynb").is_file() else name
-        for kind in ("figures", "results"):
-            manifest += [{"file": f"{kind}/{file}", "comment": f"{heading}: {_words(file)}"} for file in entry[kind]]
-    options = f"--profile {record['profile']} --run {record['run']}" + " --publishable" * record["publishable"]
-    made: dict[str, Any] = {"command": f"sapggan run {options}", **record["git"], "seconds": record["seconds"]}
-    content = {"version": SPECIFICATION, "manifest": manifest, "paper": {"title": paper["title"], "authors": authors},
-               "sapggan_run": made}  # fmt: skip
+    files = [(f"{kind}/{file}", file, title(folder / f"{name}.ipynb")) for name, entry in record["notebooks"].items()
+             for kind in ("figures", "results") for file in entry[kind]]  # fmt: skip
+    content = {
+        "version": SPECIFICATION,
+        "manifest": [{"file": path, "comment": f"{heading} ({file[3:]})"} for path, file, heading in files],
+        "paper": {"title": paper["title"], "authors": authors},
+        "sapggan": {key: record[key] for key in ("run", "profile", "publishable", "seconds", "git", "device")},
+    }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
     write_text(folder / "codecheck.yml", f"%YAML 1.1\n---\n{text}")
-
-
-def _words(file: str) -> str:
-    """"04_frechet_curves.png" as "frechet curves (png)"."""
-    stem, _, kind = file[3:].rpartition(".")
-    return f"{stem.replace('_', ' ')} ({kind})"

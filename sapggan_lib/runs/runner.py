@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sapggan_lib.base import cluster
 from sapggan_lib.base.errors import SapgganError
@@ -21,6 +20,7 @@ from sapggan_lib.runs.codecheck import write_codecheck
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
 from sapggan_lib.runs.jobs import Job
+from sapggan_lib.training import read_trainings
 
 
 def run(
@@ -139,22 +139,6 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
             print(f"{label} | {line}", flush=True)
 
 
-def trainings(work: Path) -> dict[str, Any]:
-    """The trainings in a run's `work` folder, by their folder: how long, and in which parts by which commit and device.
-
-    A training of an earlier run of the same name that was taken as it was has that one's commit.
-    """
-    from sapggan_lib.training import read_log
-
-    found = {}
-    for made in sorted(work.rglob("made.json")):
-        log = read_log(made.parent)
-        if log:
-            last = {key: log[-1][key] for key in ("kimg", "step", "seconds")}
-            found[made.parent.relative_to(work).as_posix()] = last | {"parts": json.loads(made.read_text("utf-8"))}
-    return found
-
-
 def _write_record(
     place: RunFolder, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
 ) -> None:
@@ -171,7 +155,7 @@ def _write_record(
             "outcomes": outcomes,
             "page": page,                                   # whose generator generator.html draws with
             **environment(),
-            "trainings": trainings(place.private / "work"),
+            "trainings": read_trainings(place.private / "work"),
             "notebooks": {record.pop("notebook"): record for record in records},
         },
     )

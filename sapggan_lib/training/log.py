@@ -163,6 +163,19 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
     return log
 
 
+def read_trainings(folder: Path) -> dict[str, Any]:
+    """The trainings below `folder`, by their place in it: kimg, steps, seconds, and the parts that made.json has.
+
+    A training that was taken as it was found has the commit of whoever made it.
+    """
+    found = {}
+    for made in sorted(folder.rglob("made.json")):
+        if log := read_log(made.parent):
+            last = {key: log[-1][key] for key in ("kimg", "step", "seconds")}
+            found[made.parent.relative_to(folder).as_posix()] = last | {"parts": json.loads(made.read_text("utf-8"))}
+    return found
+
+
 def write_sheet(path: Path, generator: Generator, n: int = 16) -> None:
     """A PNG with `n` images of the fixed latents of seed 0, four in a row."""
     images = generate(generator, n)
