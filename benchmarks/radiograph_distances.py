@@ -55,7 +55,7 @@ def main() -> None:
     extractor = build_extractor()
     both = read(rsna, 2 * n, size)
     sets = {
-        "RSNA PA": both[:n], "RSNA PA, the other half": both[n:], "NIH PA": read(found["PA"], n, size),
+        "RSNA PA": both[:n], "its other half": both[n:], "NIH PA": read(found["PA"], n, size),
         "NIH AP": read(found["AP"], n, size), "phantom PA": phantoms(n, size),
     }  # fmt: skip
     features = {name: extract_features(images, extractor) for name, images in sets.items()}
@@ -63,7 +63,7 @@ def main() -> None:
     rows = []
     print(f"FD and KID ({extractor.name}), {n} images a side, all at {size} px by area averaging\n")
     print("| sets | FD [95 %] | KID x 1000 [95 %] | precision | coverage |\n|---|---|---|---|---|")
-    pairs = [("RSNA PA", name) for name in ("RSNA PA, the other half", "NIH PA", "NIH AP", "phantom PA")]
+    pairs = [("RSNA PA", name) for name in ("its other half", "NIH PA", "NIH AP", "phantom PA")]
     for one, other in [*pairs, ("NIH PA", "NIH AP")]:
         scores = evaluate(features[one], features[other]).scores
         rows.append({"real": one, "other": other, "n": n, "size": size} | {
