@@ -1,7 +1,7 @@
 """Distances between sets of real radiographs and phantoms: is the order the one a radiologist would expect?
 
 All images are brought to one square size by area averaging first, so that resolution is not what is measured.
-`python benchmarks/radiograph_distances.py ../shared/data --n 250`
+`python -m benchmarks.radiograph_distances DATA --n 250` writes benchmarks/radiograph_distances.csv, too.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.evaluation import build_extractor, evaluate, extract_features
@@ -54,20 +55,26 @@ def main() -> None:
     extractor = build_extractor()
     both = read(rsna, 2 * n, size)
     sets = {
-        "RSNA PA": both[:n], "RSNA PA, the other half": both[n:], "NIH PA": read(found["PA"], n, size),
+        "RSNA PA": both[:n], "its other half": both[n:], "NIH PA": read(found["PA"], n, size),
         "NIH AP": read(found["AP"], n, size), "phantom PA": phantoms(n, size),
     }  # fmt: skip
     features = {name: extract_features(images, extractor) for name, images in sets.items()}
 
+    rows = []
     print(f"FD and KID ({extractor.name}), {n} images a side, all at {size} px by area averaging\n")
     print("| sets | FD [95 %] | KID x 1000 [95 %] | precision | coverage |\n|---|---|---|---|---|")
-    pairs = [("RSNA PA", name) for name in ("RSNA PA, the other half", "NIH PA", "NIH AP", "phantom PA")]
+    pairs = [("RSNA PA", name) for name in ("its other half", "NIH PA", "NIH AP", "phantom PA")]
     for one, other in [*pairs, ("NIH PA", "NIH AP")]:
         scores = evaluate(features[one], features[other]).scores
+        rows.append({"real": one, "other": other, "n": n, "size": size} | {
+            f"{name} {end}".removesuffix(" value"): round(getattr(scores[name], end), 5)
+            for name in ("fd", "kid", "precision", "coverage") for end in ("value", "low", "high")
+        })  # fmt: skip
         fd, kid = scores["fd"], scores["kid"]
         print(f"| {one} against {other} | {fd.value:.1f} [{fd.low:.1f}, {fd.high:.1f}] | {1000 * kid.value:.2f} "
               f"[{1000 * kid.low:.2f}, {1000 * kid.high:.2f}] | {scores['precision'].value:.2f} "
               f"| {scores['coverage'].value:.2f} |", flush=True)
+    pd.DataFrame(rows).to_csv(Path(__file__).with_suffix(".csv"), index=False)
 
 
 if __name__ == "__main__":

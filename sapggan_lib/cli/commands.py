@@ -256,6 +256,18 @@ def run(notebooks: tuple[str, ...], profile: str, data: Path | None, table: Path
         runs.check(folder, RUNS / check, planned)
 
 
+@sapggan.command("check-text")
+@click.option("--write", is_flag=True, help="Put the files' numbers in place of stale ones; then read the sentences.")
+def check_text(write: bool) -> None:
+    """Compare numbers in the project's text with results.
+
+    README, docs and cards bind each number of a run to its file by a comment that the page does not show.
+    """
+    from sapggan_lib.runs import check_text
+
+    print(f"{check_text(write=write)} bindings: the text has the numbers of the files")
+
+
 @sapggan.command()
 @click.argument("out", type=PATH)
 def workshop(out: Path) -> None:

@@ -2,11 +2,10 @@
 
 import importlib.metadata
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from sapggan_lib.base.files import ROOT
+from sapggan_lib.base.checkout import git_state
 
 PACKAGES = ("torch", "torchvision", "numpy", "opencv-python", "pydicom", "scipy", "clean-fid", "papermill")
 
@@ -28,20 +27,3 @@ def environment() -> dict[str, Any]:
             versions[package] = "missing"
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
     return {"git": git_state(), "versions": versions, "device": device}
-
-
-def git_state() -> dict[str, Any]:
-    """`{"commit": hash or "", "dirty": whether files differ from it}` of the project's checkout.
-
-    The reference run's own files don't count: it writes them while it runs.
-    """
-
-    def git(*arguments: str) -> str:
-        result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-        return result.stdout.strip() if result.returncode == 0 else ""
-
-    try:
-        changed = git("status", "--porcelain", "--", ".", ":!papermill_runs/reference")
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(changed)}
-    except FileNotFoundError:
-        return {"commit": "", "dirty": True}

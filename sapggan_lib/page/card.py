@@ -1,6 +1,7 @@
 """The model card below the generator: the one beside the weights, or one made from what the training recorded."""
 
 import json
+import re
 from pathlib import Path
 
 import mistune
@@ -24,8 +25,9 @@ class Renderer(mistune.HTMLRenderer):
 
 
 def card_html(markdown: str) -> str:
-    """A card as HTML; markup in its text is shown, not obeyed."""
-    return str(mistune.create_markdown(renderer=Renderer(escape=True), plugins=["table"])(markdown))
+    """A card as HTML; markup in its text is shown, not obeyed, and comments (which file has a number) are left out."""
+    plain = re.sub(r"<!--.*?-->", "", markdown)
+    return str(mistune.create_markdown(renderer=Renderer(escape=True), plugins=["table"])(plain))
 
 
 def card_of(weights: Path, data: str = "") -> str:

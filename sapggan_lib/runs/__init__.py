@@ -3,5 +3,6 @@
 from sapggan_lib.runs.comparison import check, require_reference
 from sapggan_lib.runs.folder import run_folder
 from sapggan_lib.runs.jobs import plan
+from sapggan_lib.runs.numbers import check_text
 from sapggan_lib.runs.runner import run
 from sapggan_lib.runs.workshop import write_workshop

@@ -125,7 +125,7 @@ def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
     missing = [path for path in (ours, theirs) if not path.is_file()]
     if missing:
         return [Comparison(ours.name, "differs", f"{missing[0]} is missing")]
-    here, there = (dict(_values(_read(path))) for path in (ours, theirs))
+    here, there = (dict(_values(read_result(path))) for path in (ours, theirs))
     worst: dict[str, tuple[int, float, str]] = {}
     for place, column in dict.fromkeys([*here, *there]):
         how = next(how for file, name, how in RULES if fnmatch(ours.name, file) and fnmatch(column, name))
@@ -157,7 +157,7 @@ def _judge(ours: Value, theirs: Value, how: str) -> tuple[int, float]:
     return (SAME if distance <= ROUNDING else WITHIN if overlap or near else DIFFERS), distance
 
 
-def _read(path: Path) -> Any:
+def read_result(path: Path) -> Any:
     """A result's content: of a CSV a mapping for each row, nothing of text."""
     if path.suffix == ".json":
         return json.loads(path.read_text(encoding="utf-8"))

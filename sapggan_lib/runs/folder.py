@@ -5,12 +5,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sapggan_lib.base.checkout import COMMITTED
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import only_one, write_json
 from sapggan_lib.notebook import Hider, is_publishable, private_folder, record_path
 from sapggan_lib.runs.jobs import Job
-
-COMMITTED = "reference"  # the run that is in the repository, for everyone to see
 
 
 @dataclass(frozen=True)
@@ -54,11 +53,11 @@ def run_folder(runs: Path, name: str, publishable: bool) -> Path:
     """The folder of the run `name` in the folder `runs`. Raises `SapgganError` for what is not one plain name."""
     if not re.fullmatch(r"\w[\w .+-]*", name) or name.endswith((".", " ")):
         raise SapgganError(f'"{name}" is no name for a run: give one plain name of letters, digits, spaces and - _ + .')
-    if name.casefold() == "profiles" or (name.casefold() == COMMITTED and not publishable):
-        add = ", or add --publishable" if name.casefold() == COMMITTED else ""
+    if name.casefold() == "profiles" or (name.casefold() in COMMITTED and not publishable):
+        add = ", or add --publishable" if name.casefold() in COMMITTED else ""
         raise SapgganError(f"{runs / name} is committed, for everyone to see: choose another --run{add}")
     others = [path.name for path in runs.iterdir()] if runs.is_dir() else []
-    for other in [COMMITTED, *others]:
+    for other in [*COMMITTED, *others]:
         if other.casefold() == name.casefold() and other != name:
             raise SapgganError(f'run "{name}": some disks take it for "{other}"; write it so, or choose another name')
     return runs / name

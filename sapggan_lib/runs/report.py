@@ -4,6 +4,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +65,23 @@ def index_page(record: dict[str, Any], titles: dict[str, str]) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     data: dict[str, Any] = next((entry["data"] for entry in record["notebooks"].values() if entry.get("data")), {})
-    commit = record["git"]["commit"][:12] or "unknown"
     facts = {
         "Profile": record["profile"],
         "Publishable": "yes" if record["publishable"] else "no",
         "Finished": f"{record['finished']}, after {record['seconds']:,.0f} s",
-        "Commit": commit + (" with local changes" if record["git"]["dirty"] else ""),
+        "Commit": commit_of(record["git"]),
         "Device": record["device"],
         "Data": ", ".join(f"{key} {value}" for key, value in data.items()),
         "Versions": ", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     }
     outcomes = sorted((dict.fromkeys(titles, "") | record["outcomes"]).items())
     page = Environment(autoescape=True, loader=FileSystemLoader(TEMPLATES)).get_template("index.html")
-    return page.render(record=record, page=PAGE, outcomes=outcomes, titles=titles, facts=facts) + "\n"
+    return page.render(record=record, page=PAGE, outcomes=outcomes, titles=titles, facts=facts, commit=commit_of) + "\n"
+
+
+def commit_of(git: Mapping[str, Any]) -> str:
+    """The state of the checkout, for people."""
+    return (git["commit"][:12] or "unknown") + (" with local changes" if git["dirty"] else "")
 
 
 def title(path: Path) -> str:

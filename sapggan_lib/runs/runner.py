@@ -16,9 +16,11 @@ from sapggan_lib.base.files import only_one, readable, write_json
 from sapggan_lib.notebook import environment
 from sapggan_lib.page import write_run_page
 from sapggan_lib.runs import report
+from sapggan_lib.runs.codecheck import write_codecheck
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
 from sapggan_lib.runs.jobs import Job
+from sapggan_lib.training import read_trainings
 
 
 def run(
@@ -44,7 +46,8 @@ def run(
                     _execute_all(pending, outcomes, place, pool, len(pending) if scheduler else parallel, force)
             place.sweep()
             page = write_run_page(folder, place.private, publishable)
-            _write_record(place.shown, outcomes, profile, publishable, started, page)
+            _write_record(place, outcomes, profile, publishable, started, page)
+            write_codecheck(folder)
             index = report.write_report(folder)
     except OSError as error:
         raise readable(error, folder) from error
@@ -137,8 +140,9 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
 
 
 def _write_record(
-    folder: Path, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
+    place: RunFolder, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
 ) -> None:
+    folder = place.shown
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "records").glob("*.json"))]
     write_json(
         folder / "record.json",
@@ -151,6 +155,7 @@ def _write_record(
             "outcomes": outcomes,
             "page": page,                                   # whose generator generator.html draws with
             **environment(),
+            "trainings": read_trainings(place.private / "work"),
             "notebooks": {record.pop("notebook"): record for record in records},
         },
     )

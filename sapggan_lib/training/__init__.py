@@ -15,7 +15,7 @@ from sapggan_lib.training.config import TrainConfig, resolve
 from sapggan_lib.training.diagnostics import COLLAPSE, Log, collapse_report, curve, spread
 from sapggan_lib.training.interrupt import Interrupt
 from sapggan_lib.training.labels import read_labels
-from sapggan_lib.training.log import read_log
+from sapggan_lib.training.log import read_log, read_trainings
 from sapggan_lib.training.loop import TrainResult, build, choose_device, dry_run, train
 from sapggan_lib.training.start import export
 from sapggan_lib.training.step import Step

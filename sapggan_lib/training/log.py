@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sapggan_lib.base.checkout import git_state
 from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable, write_json, write_text
@@ -132,6 +133,16 @@ def scalars(line: dict[str, Any]) -> Iterator[tuple[str, float]]:
             yield name, line[name]
 
 
+def note_maker(folder: Path, kimg: float, device: torch.device) -> None:
+    """Add to the run's made.json by which commit and device it trains from `kimg` on; what came after that is gone."""
+    path = folder / "made.json"
+    parts = json.loads(path.read_text(encoding="utf-8")) if kimg and path.is_file() else []
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
+    part = {"from_kimg": kimg, **git_state(), "device": name}
+    write_json(path, [*(part for part in parts if part["from_kimg"] < kimg), part])
+
+
 def read_log(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log.jsonl; empty when there is none. A last one that a kill or a full disk tore is left out.
 
@@ -150,6 +161,19 @@ def read_log(folder: Path) -> list[dict[str, Any]]:
             if number < len(texts):
                 raise SapgganError(f"{path}: line {number} is damaged; delete it, the others are good") from None
     return log
+
+
+def read_trainings(folder: Path) -> dict[str, Any]:
+    """The trainings below `folder`, by their place in it: kimg, steps, seconds, and the parts that made.json has.
+
+    A training that was taken as it was found has the commit of whoever made it.
+    """
+    found = {}
+    for made in sorted(folder.rglob("made.json")):
+        if log := read_log(made.parent):
+            last = {key: log[-1][key] for key in ("kimg", "step", "seconds")}
+            found[made.parent.relative_to(folder).as_posix()] = last | {"parts": json.loads(made.read_text("utf-8"))}
+    return found
 
 
 def write_sheet(path: Path, generator: Generator, n: int = 16) -> None:

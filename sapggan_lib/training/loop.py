@@ -28,7 +28,7 @@ from sapggan_lib.training.batches import Batches
 from sapggan_lib.training.checkpoint import State
 from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.interrupt import Interrupt
-from sapggan_lib.training.log import LogWriter, Snapshot, write_sheet
+from sapggan_lib.training.log import LogWriter, Snapshot, note_maker, write_sheet
 from sapggan_lib.training.preflight import make_plan
 from sapggan_lib.training.start import begin
 from sapggan_lib.training.step import Step
@@ -64,8 +64,8 @@ def train(
 ) -> TrainResult:
     """Train `config.model` on `images` for `config.kimg` thousand images, or for `seconds` if they are over first.
 
-    Writes into `out`: config.json, log.jsonl, samples/*.png, checkpoint.pt, generator.safetensors and .json (the
-    moving average). Being told to stop, by Ctrl-C or SIGTERM unless there is an `abort_fn`, finishes the step and
+    Writes into `out`: config.json, made.json, log.jsonl, samples/*.png, checkpoint.pt, generator.safetensors and .json
+    (the moving average). Being told to stop, by Ctrl-C or SIGTERM unless there is an `abort_fn`, finishes the step and
     writes a checkpoint. Resuming gives, on the CPU bit for bit, the weights of a run that never stopped, also after a
     kill; resuming a finished run does nothing, but for what a kill at its very end left out. The caller's random state
     is left as it was. Raises `SapgganError` for settings that do not fit the images or the checkpoint, for a folder
@@ -107,6 +107,8 @@ def train(
         last = state.images >= end or state.seconds >= seconds
         if last:
             mend(folder, state, config, data_hash, log, on_snapshot)
+        elif rank == 0:
+            note_maker(folder, state.kimg, device)
         progress(state.kimg, config.kimg, losses)
         while not last:
             # Both networks, grown to the stage that is due, learn from one batch.

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 import nbformat
 from bs4 import BeautifulSoup
@@ -90,3 +91,17 @@ def test_a_page_folds_the_log(tmp_path):
     page = BeautifulSoup((tmp_path / "01_a.html").read_text(), "html.parser")
     (folded,) = page.find_all("details")
     assert not folded.has_attr("open") and "20 MB for weights" in folded.text
+
+
+def test_the_front_page_says_who_made_each_training_and_which_notebook_is_of_another_commit():
+    parts = [{"from_kimg": 0, "commit": "a" * 40, "dirty": False, "device": "CPU, 2 threads"},
+             {"from_kimg": 3.5, "commit": "b" * 40, "dirty": True, "device": EVIL}]  # fmt: skip
+    git = {"commit": "c" * 40, "dirty": True}
+    entry = record()["notebooks"]["01_a"] | {"git": {"commit": "d" * 40, "dirty": False}}
+    trainings = {"models/ours": {"kimg": 10.4, "step": 1300, "seconds": 384.2, "parts": parts}}
+    page = index_page(record(git=git, trainings=trainings, notebooks={"01_a": entry}), {"01_a": "A"})
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "models/ours 10.400 384 commit aaaaaaaaaaaa, CPU, 2 threads; commit bbbbbbbbbbbb with local changes" in text
+    assert "from 3.500 kimg on" in text and "<script" not in page
+    assert "cccccccccccc with local changes" in text and "made at commit dddddddddddd" in text
+    assert "Trainings" not in index_page(record(), {})

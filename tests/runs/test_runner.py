@@ -4,6 +4,7 @@ import os
 import re
 
 import pytest
+import yaml
 from filelock import FileLock
 
 from sapggan_lib.base.errors import SapgganError
@@ -37,7 +38,10 @@ def test_a_run_leaves_notebooks_figures_tables_pages_and_its_record_and_a_rerun_
     assert {path.name for path in (folder / "figures").iterdir()} == {"01_empty.png", "01_empty.pdf"}
     record = json.loads((folder / "record.json").read_text())
     assert record["notebooks"]["01_first"]["parameters"] == {"seed": 3, "epochs": [10, 50], "kimg": 1.0}
-    assert {"git", "versions", "device", "profile"} <= set(record)
+    assert {"git", "versions", "device", "profile"} <= set(record) and record["trainings"] == {}
+    manifest = yaml.safe_load((folder / "codecheck.yml").read_text(encoding="utf-8"))["manifest"]
+    assert manifest == [{"file": "figures/01_empty.png", "comment": "Title of 01_first (empty.png)"},
+                        {"file": "results/01_seeds.csv", "comment": "Title of 01_first (seeds.csv)"}]  # fmt: skip
     assert "01_first.html" in index.read_text() and "figures/01_empty.png" in index.read_text()
     assert "TCP" not in (folder / "logs" / "01_first.log").read_text()  # no ports, which two kernels may both choose
     page = (folder / "01_first.html").read_text()

@@ -14,7 +14,7 @@ import torch
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.losses import LOSSES
 from sapggan_lib.models import ModelConfig, build_discriminator, build_generator, generate, load_generator
-from sapggan_lib.training import Interrupt, TrainConfig
+from sapggan_lib.training import Interrupt, TrainConfig, read_trainings
 from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import build, train
 from sapggan_lib.training.preflight import activation_bytes
@@ -53,6 +53,23 @@ def test_a_resumed_run_has_the_weights_of_one_that_never_stopped(tmp_path, name,
     for part in ("generator", "discriminator", "ema"):
         assert_same(whole[part], parts[part])
     assert torch.equal(whole["random"], parts["random"])
+
+
+def test_each_part_of_a_training_says_which_commit_and_device_made_it(tmp_path, monkeypatch):
+    """A finished training that is taken as it is keeps its makers."""
+    def commit(name):
+        monkeypatch.setattr("sapggan_lib.training.log.git_state", lambda: {"commit": name, "dirty": name == "b"})
+
+    out = tmp_path / "models" / "sapggan"
+    for name, kimg in (("a", 0.032), ("b", 0.048), ("c", 0.048)):
+        commit(name)
+        train(images(), out, config(kimg), resume=name != "a")
+    read = read_trainings(tmp_path)["models/sapggan"]
+    assert [(part["from_kimg"], part["commit"], part["dirty"]) for part in read["parts"]] == [
+        (0, "a", False), (0.032, "b", True)
+    ]  # fmt: skip
+    assert read["kimg"] == 0.048 and read["step"] == 6 and read["seconds"] > 0
+    assert all(re.fullmatch(r"CPU, \d+ threads", part["device"]) for part in read["parts"])
 
 
 @pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
