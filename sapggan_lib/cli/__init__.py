@@ -13,7 +13,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         import click
 
-        from sapggan_lib.cli.uses import sapggan
+        from sapggan_lib.cli import runs, uses
+        from sapggan_lib.cli.commands import sapggan
     except ImportError as error:
         print(f"sapggan: no command works without click ({error}); `make clean-venv`, then `make setup`",
               file=sys.stderr)  # fmt: skip

@@ -71,3 +71,19 @@ def anomaly(fit: Path, test: Path, out: Path, methods: tuple[str, ...], generato
                 np.save(stream, maps)
     write_text(out / "scores.csv", pd.DataFrame(columns).to_csv(index=False))
     print(f"{out}: {len(images):,} images scored by {', '.join(methods)}, learned from {len(normal):,} normal ones")
+
+
+@sapggan.command()
+@click.argument("weights", type=PATH)
+@click.argument("out", type=PATH, metavar="OUT.html")
+@click.option("--phantoms", type=POSITIVE, metavar="N",
+              help="A quiz with N drawn radiographs, for a generator that was trained on such.")
+def page(weights: Path, out: Path, phantoms: int | None) -> None:
+    """Write a generator as one web page.
+
+    It opens from a file, loads nothing and has at most 3 MB. WEIGHTS is a training folder or a .safetensors file.
+    """
+    from sapggan_lib.page import write_page
+
+    size = write_page(weights, out, phantoms)
+    print(f"{out}: {size / 1e6:.1f} MB; open it in a browser, it needs no network")
