@@ -40,7 +40,7 @@ def test_a_swapped_ranking_changes_the_sentences():
 
 def test_a_tie_is_no_lead_and_names_what_it_is_tied_with():
     said = text(frame(LOSSES | {"minmax": [195.0, 215.0, 205.0]}))
-    assert "No loss clearly leads" in said and "not clear of minmax by" in said and "**hinge leads**" not in said
+    assert "No loss leads for sure" in said and "not clear of minmax by" in said and "**hinge leads**" not in said
     assert "**RA-hinge is the worst**" in said
 
 
