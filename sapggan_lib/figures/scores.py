@@ -38,7 +38,7 @@ def plot_frechet_curves(ax: Axes, scores: pd.DataFrame, by: str = "epoch") -> Ax
         else:
             ax.axhline(floor, color="0.4", linestyle=":", label=label)
     distance_ticks(ax.yaxis)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=by == "epoch"))
     seeds = means["seeds"].min()
     title = f"mean of {seeds} seeds, 95 % intervals" if seeds > 1 else "one seed: no interval over seeds"
     ax.legend(title=title, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize="small")

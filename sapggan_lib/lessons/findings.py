@@ -76,8 +76,8 @@ def standing(scores: pd.DataFrame, what: str, chosen: str = "") -> list[str]:
         pairs = evaluation.improvement(last.sort_values("method", key=lambda m: m != chosen, ignore_index=True))
         odds = [f"{_percent(row['probability'])} [{100 * row['low']:.0f}, {100 * row['high']:.0f}] of pairs with "
                 f"{_name(row['other'])}" for row in pairs[pairs["method"] == chosen].to_dict("records")]  # fmt: skip
-        said.append(f"The paper's {_name(chosen)} is number {rank} of {len(means)} by its mean. A training of it ends "
-                    f"lower in {'; '.join(odds)}.")
+        said.append(f"The paper's {_name(chosen)} is number {rank} of {len(means)} by its mean. Of {seeds} trainings "
+                    f"each, one of it ends lower in {'; '.join(odds)}.")
     return said
 
 
