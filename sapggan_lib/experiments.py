@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import json
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -131,7 +132,7 @@ def compare(
         fake = evaluation.extract_features(images, network, progress=False)
         scores = evaluation.evaluate(features, fake, seed=seed, n_real=samples).scores
         score = scores[network.metric_name.lower()]
-        variety = round(spread(images) / spread_data, 4) if spread_data else None
+        variety = round(spread(images) / spread_data, 4) if spread_data else math.nan
         return {"score": score.value, "low": score.low, "high": score.high, "floor": score.floor, "variety": variety}
 
     rows: list[dict[str, Any]] = []
@@ -155,7 +156,7 @@ def compare(
 
 def _prepare(label: str, facts: dict[str, Any], folder: Path, begun: Path | None) -> Path:
     """The folder in which the training of `facts` stands or may begin; one of other facts that is in the way goes."""
-    out, before = (place_of(place, label, facts["seed"]) if place else None for place in (folder, begun))
+    out, before = place_of(folder, label, facts["seed"]), place_of(begun, label, facts["seed"]) if begun else None
 
     def facts_in(place: Path | None) -> dict[str, Any]:
         remembered = place / FACTS if place else None

@@ -57,8 +57,9 @@ def improvement(scores: "pd.DataFrame", seed: int = 0) -> "pd.DataFrame":
     rows = []
     for one, other in combinations(sides, 2):
         pair = (sides[one], sides[other])
-        ends = stratified_bootstrap(probability_of_improvement, pair, seed) if min(map(len, pair)) > 1 else (None, None)
-        rows.append((one, other, probability_of_improvement(*pair), *ends, min(map(len, pair))))
+        few = min(map(len, pair))
+        ends = stratified_bootstrap(probability_of_improvement, pair, seed) if few > 1 else (None, None)
+        rows.append((one, other, probability_of_improvement(*pair), *ends, few))
     return pd.DataFrame(rows, columns=["method", "other", "probability", "low", "high", "seeds"])
 
 
@@ -83,7 +84,8 @@ def progress(scores: "pd.DataFrame") -> "pd.DataFrame":
                              for one, other in (("low", "high"), ("high", "low")))  # fmt: skip
             verdict = "better" if high < 0 else "worse" if low > 0 else "not clear"
             at = [float(table["epoch"][point].mean()) for point in (before, after)]
-            rows.append((method, *at, *table["value"][[before, after]].mean(), verdict, len(gap)))
+            means = [float(table["value"][point].mean()) for point in (before, after)]
+            rows.append((method, *at, *means, verdict, len(gap)))
     return pd.DataFrame(rows, columns=["method", "from", "to", "before", "after", "verdict", "seeds"])
 
 

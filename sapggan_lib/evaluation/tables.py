@@ -29,7 +29,8 @@ UNITS: dict[By, str] = {"epoch": "epoch {:g}", "kimg": "{:g} kimg", "hours": "{:
 ANOTHER_PROTOCOL = "paper, another protocol"
 NAMES = {
     "sapggan": "Self Attention PGGAN", "pggan": "PGGAN", "stylegan": "StyleGAN", "dcgan": "DCGAN",
-    "se": "squeeze and excitation", "sagan": "SAGAN self-attention", "ra-hinge": "RA-hinge", "wgan-gp": "WGAN-GP",
+    "se": "squeeze and excitation", "sagan": "SAGAN self-attention", "none": "no attention",
+    "ra-hinge": "RA-hinge", "wgan-gp": "WGAN-GP",
 }  # fmt: skip
 
 
@@ -121,8 +122,8 @@ def score_table(scores: "pd.DataFrame", by: By = "epoch", what: str = "method") 
         raise SapgganError(f'score of {missing.iloc[0]} has no "{by}"; give it, or choose another column')
     means = over_seeds(scores, by)
     ranked = [column.sort_values("value") for _, column in means.groupby(by)]
-    best = [column.index[0] for column in ranked if is_clear(column) and not column["variety"].iloc[0] < COLLAPSE]
-    long = means.assign(text=means.apply(_cell, axis=1), best=means.index.isin(best))
+    bold = [column.index[0] for column in ranked if is_clear(column) and not column["variety"].iloc[0] < COLLAPSE]
+    long = means.assign(text=means.apply(_cell, axis=1), best=means.index.isin(bold))
     wide = long.pivot(index="method", columns=by, values=["text", "best"]).reindex(scores["method"].unique())
     wide = wide.rename(index=lambda method: NAMES.get(method, method)).rename_axis(what)
     wide = wide.rename(columns=UNITS[by].format, level=by)

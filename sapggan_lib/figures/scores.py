@@ -27,7 +27,8 @@ def plot_frechet_curves(ax: Axes, scores: pd.DataFrame, by: str = "epoch") -> Ax
         rows = rows.sort_values(by)
         places = rows[by] + width * (index - (len(groups) - 1) / 2)
         errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        ax.errorbar(places, rows["value"], yerr=errors, label=NAMES.get(method, method), capsize=2, **marked(index))
+        name = NAMES.get(str(method), method)
+        ax.errorbar(places, rows["value"], yerr=errors, label=name, capsize=2, **marked(index))
     first, floor = means.iloc[0], means["floor"].max()
     ax.set(xlabel={"hours": "device hours"}.get(by, by), ylabel=first["metric"], yscale="log")
     if floor > 0:
@@ -37,7 +38,7 @@ def plot_frechet_curves(ax: Axes, scores: pd.DataFrame, by: str = "epoch") -> Ax
         else:
             ax.axhline(floor, color="0.4", linestyle=":", label=label)
     distance_ticks(ax.yaxis)
-    ax.xaxis.set_major_locator(MaxNLocator(4))
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=by == "epoch"))
     seeds = means["seeds"].min()
     title = f"mean of {seeds} seeds, 95 % intervals" if seeds > 1 else "one seed: no interval over seeds"
     ax.legend(title=title, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize="small")
@@ -50,7 +51,7 @@ def plot_groups(ax: Axes, scores: pd.DataFrame) -> Axes:
     for place, (_, values) in enumerate(groups):
         ax.plot([place] * len(values), values, "o", color=colour(place), alpha=0.7)
         ax.hlines(values.mean(), place - 0.25, place + 0.25, color=colour(place), lw=2)
-    ax.set_xticks(range(len(groups)), [NAMES.get(method, method) for method, _ in groups])
+    ax.set_xticks(range(len(groups)), [NAMES.get(str(method), str(method)) for method, _ in groups])
     ax.set(ylabel=scores["metric"].iloc[0], xlim=(-0.6, len(groups) - 0.4))
     return ax
 

@@ -65,8 +65,8 @@ def dashed(index: int) -> dict[str, Any]:
 
 
 def distance_ticks(axis: Axis) -> None:
-    """On a logarithmic axis of distances, which rarely span a decade: ticks at 1, 2, 5, 10, ..."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """On a logarithmic axis of distances, which rarely span a decade: ticks at 1, 1.5, 2, 3, 5, 7, 10, ..."""
+    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
 

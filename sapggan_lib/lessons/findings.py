@@ -4,6 +4,7 @@ A claim is made where intervals over seeds carry it; where they do not, the sent
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,16 +31,17 @@ def comparison(scores: pd.DataFrame, what: str, chosen: str = "") -> list[str]:
 def alike(scores: pd.DataFrame) -> list[str]:
     """Trainings whose samples are near copies of one image: from which epoch, and the best score before it."""
     said = []
-    for (method, seed), rows in scores.groupby(["method", "seed"], sort=False, dropna=False):
+    key: Any
+    for key, rows in scores.groupby(["method", "seed"], sort=False, dropna=False):
         few = rows["variety"] < COLLAPSE
         if few.any():
             first = rows[few].iloc[0]
             before = rows[rows["kimg"] < first["kimg"]].sort_values("value").head(1)
             best = [f" Its best score before, {b.value:.4g}, is of epoch {b.epoch:g}." for b in before.itertuples()]
             said.append(
-                f"**The samples of {_name(method)}{'' if pd.isna(seed) else f', seed {seed},'} are alike** at epoch "
-                f"{first['epoch']:g}: they spread over {_percent(first['variety'], 1)} of what the data does. A score "
-                f"of near copies of one image is no score of a generator.{''.join(best)}"
+                f"**The samples of {_name(key[0])}{'' if pd.isna(key[1]) else f', seed {key[1]},'} are alike** at "
+                f"epoch {first['epoch']:g}: they spread over {_percent(first['variety'], 1)} of what the data does. "
+                f"A score of near copies of one image is no score of a generator.{''.join(best)}"
             )
     return said
 
@@ -67,15 +69,15 @@ def standing(scores: pd.DataFrame, what: str, chosen: str = "") -> list[str]:
         if overlap.empty:
             said.append(f"**{name} {claim}**: it has {score}, clear of every other by intervals over {seeds} seeds.")
         else:
-            said.append(f"No {what} clearly {claim}: {name} has {score}, not clear of {_list(overlap['method'])} "
+            said.append(f"No {what} {claim} for sure: {name} has {score}, not clear of {_list(overlap['method'])} "
                         f"by intervals over {seeds} seeds.")
     if chosen in set(means["method"]):
         rank = means["method"].tolist().index(chosen) + 1
         pairs = evaluation.improvement(last.sort_values("method", key=lambda m: m != chosen, ignore_index=True))
-        odds = [f"{_percent(row.probability)} [{100 * row.low:.0f}, {100 * row.high:.0f}] of pairs with "
-                f"{_name(row.other)}" for row in pairs[pairs["method"] == chosen].itertuples()]  # fmt: skip
-        said.append(f"The paper's {_name(chosen)} is number {rank} of {len(means)} by its mean. A training of it ends "
-                    f"lower in {'; '.join(odds)}.")
+        odds = [f"{_percent(row['probability'])} [{100 * row['low']:.0f}, {100 * row['high']:.0f}] of pairs with "
+                f"{_name(row['other'])}" for row in pairs[pairs["method"] == chosen].to_dict("records")]  # fmt: skip
+        said.append(f"The paper's {_name(chosen)} is number {rank} of {len(means)} by its mean. Of {seeds} trainings "
+                    f"each, one of it ends lower in {'; '.join(odds)}.")
     return said
 
 
@@ -88,8 +90,8 @@ def steps(scores: pd.DataFrame) -> list[str]:
     better, worse, unclear = (table[table["verdict"] == verdict] for verdict in ("better", "worse", "not clear"))
     said = [f"{len(better)} of {len(table)} steps from a score to the next are clearly better ({basis})."]
     for verdict, rows in (("Worse", worse), ("Not clear", unclear)):
-        each = [f"{_name(row.method)} from epoch {row._2:g} to {row.to:g} ({row.before:.4g} to {row.after:.4g})"
-                for row in rows.itertuples()]  # fmt: skip
+        each = [f"{_name(row['method'])} from epoch {row['from']:g} to {row['to']:g} ({row['before']:.4g} to "
+                f"{row['after']:.4g})" for row in rows.to_dict("records")]  # fmt: skip
         said += [f"**{verdict}**: {'; '.join(each)}."] if each else []
     return said
 

@@ -137,5 +137,5 @@ def factors(sensitivities: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     rows = []
     for extractor, scores in sensitivities.items():
         scores = scores[~scores["method"].isin([COPIES])].set_index("method")[["value", "low", "high"]]
-        rows.append((scores / scores.loc[UNCHANGED, "value"]).round(2).assign(extractor=extractor))
+        rows.append((scores / scores["value"].to_dict()[UNCHANGED]).round(2).assign(extractor=extractor))
     return pd.concat(rows).rename_axis("change").reset_index()
