@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from sapggan_lib import uses
 from sapggan_lib.phantoms import phantom_image
 from sapggan_lib.preprocessing import to_uint8
-from sapggan_lib.uses import Audit, Side, plant
+from sapggan_lib.uses import Audit, Side, audit_samples, plant
 
 EXPECTED = {
     "other people's images": "no alarm",
@@ -52,7 +51,7 @@ def stand_ins(train: Side, others: np.ndarray, seed: int = 0) -> dict[str, np.nd
 def controls(train: Side, held_out: Side, others: np.ndarray, seed: int = 0) -> dict[str, Audit]:
     """The audit of each stand-in."""
     fakes = stand_ins(train, others, seed)
-    return {name: uses.audit(fake, train, held_out, seed=seed, planted=20) for name, fake in fakes.items()}
+    return {name: audit_samples(fake, train, held_out, seed=seed, planted=20) for name, fake in fakes.items()}
 
 
 def control_table(audits: Mapping[str, Audit]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """What a generator is for: augmentation, anomaly detection, and an audit of what it gives away."""
 
 from sapggan_lib.uses.anomaly import METHODS, FAnoGAN, build_method
-from sapggan_lib.uses.audit import Audit, Membership, Share, Side, audit, belonging, card_sentence, realness
+from sapggan_lib.uses.audit import Audit, Membership, Share, Side, audit_samples, belonging, card_sentence, realness
 from sapggan_lib.uses.augmentation import (
     METRICS,
     REAL,

@@ -107,7 +107,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found: numbers alone, no image and no place, so that it may be published."""
+    """What `audit_samples` found: numbers alone, no image and no place, so that it may be published."""
 
     verdict: str                      # "no alarm", "alarm" or "not assessable"
     reasons: tuple[str, ...]          # for the verdict, a sentence each
@@ -127,7 +127,7 @@ class Audit:
         return dataclasses.asdict(self)
 
 
-def audit(
+def audit_samples(
     fake: np.ndarray,                 # uint8 [N, H, W] or [N, H, W, 3]
     train: Side,                      # all that the generator saw
     held_out: Side | None = None,     # of the same source and of nobody in `train`; None: training images instead
@@ -208,7 +208,7 @@ def realness(folder: Path, images: np.ndarray, seed: int = 0, rounds: int = 4) -
     """
     content, random = read_checkpoint(folder), np.random.default_rng(seed)
     config = from_mapping(TrainConfig, content["config"], str(folder))
-    network = build_networks(config.model, config.stddev_group)[1].eval()
+    network = build_networks(config.model, config.stddev_group or 1)[1].eval()
     network.load_state_dict(content["discriminator"])
     size = (config.model.resolution,) * 2
     shown = to_float(torch.from_numpy(np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in images])))

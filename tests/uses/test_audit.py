@@ -15,7 +15,7 @@ from sapggan_lib.models import build_generator, build_networks, save_generator
 from sapggan_lib.page.card import card_of
 from sapggan_lib.store import write_store
 from sapggan_lib.training import CHECKPOINT, TrainConfig
-from sapggan_lib.uses import Membership, Share, Side, audit, card_sentence, nearest, plant, realness
+from sapggan_lib.uses import Membership, Share, Side, audit_samples, card_sentence, nearest, plant, realness
 
 SHIPPED = ROOT / "weights" / "sapggan_64.safetensors"
 
@@ -43,7 +43,7 @@ def others(people):
 @pytest.fixture(scope="module")
 def honest(train, held_out, others):
     """The audit of a generator that makes other people and ignores its members."""
-    return audit(others, train, held_out, planted=20)
+    return audit_samples(others, train, held_out, planted=20)
 
 
 @pytest.mark.parametrize("kind", ["shift", "contrast", "JPEG", "blur", "crop", "blend"])
@@ -66,7 +66,7 @@ def test_a_generator_that_ignores_its_members_does_not_tell_who_they_are(honest)
 def test_a_generator_that_knows_32_images_alone_alarms_and_tells_its_members(held_out, people):
     few, random = Side(people.images[:32], people.people[:32]), np.random.default_rng(0)
     noisy = few.images[random.integers(0, 32, 60)] + random.normal(0, 8, (60, 64, 64))
-    found = audit(noisy.clip(0, 255).astype(np.uint8), few, held_out, planted=20)
+    found = audit_samples(noisy.clip(0, 255).astype(np.uint8), few, held_out, planted=20)
     assert found.verdict == "alarm" and found.copies.count >= 57 and found.generator.low > 0.5  # some are never drawn
 
 
@@ -74,25 +74,25 @@ def test_a_few_exact_copies_alarm_where_their_share_is_no_proof(train, held_out,
     fake = others.copy()
     fake[:1] = train.images[:1]
     assert not Share.among(np.arange(60) < 1).above(Share.among(np.zeros(60, bool)))
-    assert audit(fake, train, held_out, planted=20).verdict == "alarm"
+    assert audit_samples(fake, train, held_out, planted=20).verdict == "alarm"
 
 
 def test_samples_far_from_the_data_are_not_assessable(train, held_out):
     noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64), dtype=np.uint8)
-    found = audit(noise, train, held_out, planted=20)
+    found = audit_samples(noise, train, held_out, planted=20)
     assert found.verdict == "not assessable" and found.near_the_data.count == 0 and found.copies.count == 0
 
 
 def test_without_held_out_images_training_images_are_compared_across_people(train, others):
     twice = Side(np.concatenate([train.images, train.images]), np.concatenate([train.people, train.people]))
-    found = audit(others, twice, planted=20)
+    found = audit_samples(others, twice, planted=20)
     assert found.verdict == "no alarm" and found.generator is None and found.held_out_images == 0
     assert found.threshold < 0.99  # the same person's other image, here the same image, is no yardstick
 
 
 def test_sides_that_share_a_patient_are_refused(train, others):
     with pytest.raises(SapgganError, match="split the images by patient"):
-        audit(others, train, train)
+        audit_samples(others, train, train)
 
 
 def test_clopper_pearson_by_hand():
