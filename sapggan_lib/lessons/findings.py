@@ -122,11 +122,16 @@ def metrics(result: Evaluation, variety: float) -> list[str]:
     return [*said, f"At the floor: {_list(near) or 'no score'}; one that is can't tell these samples from real images."]
 
 
-def memorisation(neighbours: Neighbours, variety: float) -> list[str]:
-    """Whether samples lie nearer to what was trained on, with the interval that so many samples allow."""
+def memorisation(neighbours: Neighbours, variety: float, precision: float) -> list[str]:
+    """Whether samples lie nearer to what was trained on, with the interval that so many samples allow.
+
+    Not assessable for samples that are alike, or of which none lies among real images: one image is nearest to all.
+    """
     n, share = len(neighbours.to_train), neighbours.closer_to_train
     if variety < COLLAPSE:
         return [f"Memorisation is **not assessable**: {n} samples that are alike are an audit of one image."]
+    if precision == 0:
+        return [f"Memorisation is **not assessable**: none of {n} samples lies among the real images."]
     margin = 2 * (share * (1 - share) / n) ** 0.5
     verdict = "more often than chance" if share - margin > 0.5 else "no sign of copies in this extractor's features"
     return [f"{_percent(share)} ± {100 * margin:.0f} of {n} samples lie nearer to a training image than to as many "

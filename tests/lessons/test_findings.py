@@ -108,10 +108,11 @@ def test_an_audit_of_samples_that_are_alike_is_none_and_copies_are_told():
     def neighbours(share):
         return Neighbours(*[np.zeros(64)] * 4, 0.5, 0.5, np.zeros((10, 64)), share)
 
-    assert "not assessable" in findings.memorisation(neighbours(0.9), 0.1)[0]
-    assert "more often than chance" in findings.memorisation(neighbours(0.9), 0.9)[0]
-    assert "52 % ± 12 of 64 samples" in findings.memorisation(neighbours(0.52), 0.9)[0]
-    assert "no sign of copies" in findings.memorisation(neighbours(0.52), 0.9)[0]
+    assert "not assessable" in findings.memorisation(neighbours(0.9), 0.1, 0.5)[0]
+    assert "none of 64 samples lies among the real images" in findings.memorisation(neighbours(0.9), 0.9, 0.0)[0]
+    assert "more often than chance" in findings.memorisation(neighbours(0.9), 0.9, 0.5)[0]
+    assert "52 % ± 12 of 64 samples" in findings.memorisation(neighbours(0.52), 0.9, 0.5)[0]
+    assert "no sign of copies" in findings.memorisation(neighbours(0.52), 0.9, 0.5)[0]
 
 
 @pytest.mark.parametrize(("floor", "wrong"), [(4.0, False), (8.889, True)])
