@@ -67,7 +67,8 @@ def test_a_generator_that_knows_32_images_alone_alarms_and_tells_its_members(hel
     few, random = Side(people.images[:32], people.people[:32]), np.random.default_rng(0)
     noisy = few.images[random.integers(0, 32, 60)] + random.normal(0, 8, (60, 64, 64))
     found = audit_samples(noisy.clip(0, 255).astype(np.uint8), few, held_out, planted=20)
-    assert found.verdict == "alarm" and found.copies.count >= 57 and found.generator.low > 0.5  # some are never drawn
+    assert found.verdict == "alarm" and found.copies.count >= 57
+    assert found.generator.low > 0.5  # a seventh of them is never drawn
 
 
 def test_a_few_exact_copies_alarm_where_their_share_is_no_proof(train, held_out, others):
