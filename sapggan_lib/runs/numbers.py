@@ -20,7 +20,7 @@ COMMENT = re.compile(r"<!--\s*(.*?)\s*-->")
 BINDING = re.compile(r"(\S+\.(?:json|csv))\s+(?:\[(.*?)\]\s+)?(.+)")
 NUMBER = r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d*\.?\d+)"
 HASH = r"\b[0-9a-f]{7,}"
-SCORE = re.compile(rf"{NUMBER} \[{NUMBER}, {NUMBER}\](?!\**<!--)")
+SCORE = re.compile(rf"{NUMBER} \[{NUMBER}, {NUMBER}\]")
 PICTURE = re.compile(r"!\[[^\]]*\]\((\S+)/figures/(\d\d)_[^)]*\)")
 
 
@@ -62,24 +62,26 @@ def _table(path: Path) -> list[str]:
 
 def _line(line: str, below: str, root: Path) -> tuple[str, list[str]]:
     """The line with the numbers that its files have, and what is wrong with it; `below`: the lines under it."""
-    parts, found, end = [], [], 0
+    parts, found, loose, end = [], [], "", 0
     for comment in COMMENT.finditer(line):
         text = line[end:comment.start()]
         try:
-            text, stale = _bound(text, comment[1], root)
+            text, first, stale = _bound(text, comment[1], root)
             found += stale
+            loose += text[:first]
         except (SapgganError, OSError, ValueError, LookupError, TypeError) as error:
             found.append(f"{comment[0]} cannot be checked: {error!r}")
         parts += [text, comment[0]]
         end = comment.end()
-    found += [f"{score[0]} is bound to no file: add <!-- FILE KEY, KEY, KEY -->" for score in SCORE.finditer(line)]
+    found += [f"{score[0]} is bound to no file: add <!-- FILE KEY, KEY, KEY -->"
+              for score in SCORE.finditer(loose + line[end:])]
     found += [f"no bound commit in the caption of {picture[0]}" for picture in PICTURE.finditer(line)
               if not re.search(rf"<!-- {picture[1]}/records/{picture[2]}_\w+\.json git\.commit", below)]
     return "".join(parts) + line[end:], found
 
 
-def _bound(text: str, comment: str, root: Path) -> tuple[str, list[str]]:
-    """`text` before a comment with what the file has in place of its last numbers, and what was stale."""
+def _bound(text: str, comment: str, root: Path) -> tuple[str, int, list[str]]:
+    """`text` before a comment with what the file has in place of its last numbers, where they begin, what was stale."""
     binding = BINDING.fullmatch(comment)
     if not binding:
         raise SapgganError("write FILE.json KEY, FILE.csv [COLUMN=VALUE] KEY, or FILE.md above a table")
@@ -92,7 +94,7 @@ def _bound(text: str, comment: str, root: Path) -> tuple[str, list[str]]:
         if actual != place[0]:
             stale.append(f"shows {place[0]}, {binding[1]} has {value} ({comment.removeprefix(binding[1]).strip()})")
         text = text[:place.start()] + actual + text[place.end():]
-    return text, stale
+    return text, places[0].start(), stale
 
 
 def _select(content: Any, conditions: str) -> Any:

@@ -1,6 +1,7 @@
 """Copies of the notebooks for a class: students' without solutions, the instructor's with them marked."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from sapggan_lib.notebook import SHIPPED, resolve_parameters
 from sapggan_lib.page import PAGE, write_page
 from sapggan_lib.runs.jobs import available, load_profile
 
+REPORT = ROOT / "papermill_runs" / "reference"
+NOT_SHOWN = ("*.ipynb", "*.pdf", "work", "logs", ".*")  # what the report's pages don't link to
 GUIDE = ROOT / "docs" / "workshop.md"
 ROOM = {"code": "# Your answer\n", "markdown": "*Your answer:*"}  # for the student, by the kind of the cell
 MARK = {"code": "# SOLUTION, for the instructor\n", "markdown": "**Solution, for the instructor.** "}
@@ -19,7 +22,8 @@ MARK = {"code": "# SOLUTION, for the instructor\n", "markdown": "**Solution, for
 def write_workshop(out: Path, profile: str = "workshop") -> int:
     """Write `out`/student, `out`/instructor and the instructor's notes; returns the number of notebooks.
 
-    Each has the shipped generator as a page, for the first ten minutes.
+    Each has what opens without an installation: the shipped generator as a page, for the first ten minutes, and the
+    committed run's report.
 
     The copies carry the profile's parameters and use the run folder of `sapggan run --profile`, so that what was run
     beforehand is found finished. Raises `SapgganError` when `out` holds anything.
@@ -36,6 +40,7 @@ def write_workshop(out: Path, profile: str = "workshop") -> int:
             write_json(out / audience / source.name, copy_for(audience, notebook, changed))
     for audience in ("student", "instructor"):
         write_page(SHIPPED, out / audience / PAGE)
+        shutil.copytree(REPORT, out / audience / "report", ignore=shutil.ignore_patterns(*NOT_SHOWN))
     write_text(out / "instructor" / GUIDE.name, GUIDE.read_text(encoding="utf-8"))
     return len(available())
 

@@ -1,9 +1,12 @@
+import re
+
 import nbformat
 import pytest
 from papermill import execute_notebook
 
 from sapggan_lib import cli
 from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.files import ROOT
 from sapggan_lib.runs.jobs import available
 from sapggan_lib.runs.workshop import copy_for, write_workshop
 from tests.small_notebooks import make_project, start_code, write_notebook
@@ -31,6 +34,22 @@ def test_every_copy_is_valid_and_only_the_instructors_have_the_solutions(tmp_pat
                    for text, cell in zip(marked, solutions, strict=True))  # fmt: skip
     assert "180 minutes" in (tmp_path / "class" / "instructor" / "workshop.md").read_text(encoding="utf-8")
     assert not list((tmp_path / "class" / "student").glob("*.md"))
+    report = tmp_path / "class" / "student" / "report"
+    links = re.findall(r'(?:href|src)="([^"#:]+)"', (report / "index.html").read_text(encoding="utf-8"))
+    assert len(links) > 30 and all((report / link).is_file() for link in links)
+    assert not list(report.rglob("*.ipynb")) and (report.parent / "generator.html").is_file()
+
+
+def test_the_light_ways_install_the_locks_versions_and_no_cuda():
+    text = (ROOT / "requirements-cpu.txt").read_text(encoding="utf-8")
+    options = [line for line in text.splitlines() if not line.startswith("#")]
+    assert options == ["--extra-index-url https://download.pytorch.org/whl/cpu", "--constraint requirements.lock",
+                       "--editable ."]  # fmt: skip
+    assert "--requirement ../requirements-cpu.txt" in (ROOT / "binder" / "requirements.txt").read_text().splitlines()
+    colab = nbformat.read(ROOT / "binder" / "colab.ipynb", as_version=4)
+    nbformat.validate(colab)
+    assert any("sapggan run --profile workshop" in cell.source for cell in colab.cells)
+    assert not any(cell.get("outputs") for cell in colab.cells)
 
 
 def test_a_folder_that_holds_anything_is_left_as_it_is(tmp_path, capsys):
