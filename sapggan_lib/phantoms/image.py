@@ -13,7 +13,7 @@ from sapggan_lib.phantoms.lateral import lateral
 
 View = Literal["PA", "AP", "lateral"]
 Box = tuple[int, int, int, int]
-Array, Generator = np.ndarray, np.random.Generator
+Depth = tuple[np.ndarray, np.ndarray, np.random.Generator]
 DRAWN = 320   # height at which anatomy is drawn, in pixels
 
 
@@ -47,7 +47,7 @@ def finding_boxes(seed: int, size: int, view: View, aspect: float, shot: int, fi
     return sorted((int(x), int(y), math.ceil(wide), math.ceil(high)) for x, y, wide, high in boxes)
 
 
-def _depth(seed: int, size: int, view: View, aspect: float, shot: int, finding: str) -> tuple[Array, Array, Generator]:
+def _depth(seed: int, size: int, view: View, aspect: float, shot: int, finding: str) -> Depth:
     """What the rays meet, where the finding is, both `[H, W]` as drawn; and the generator for the grain."""
     if finding not in ("", *FINDINGS):
         raise SapgganError(f'phantom: unknown finding "{finding}"; {near_match(finding, FINDINGS)}')

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 
-def step(value: Any, edge: Any, width: float) -> np.ndarray:
+def step(value: Any, edge: Any, width: Any) -> np.ndarray:
     """A soft step from 0 to 1 where `value` passes `edge`."""
     return 0.5 + 0.5 * np.tanh((value - edge) / width)
 
