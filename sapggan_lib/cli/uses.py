@@ -1,6 +1,7 @@
 """Commands for what a generator is for, added to the others."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -63,7 +64,7 @@ def anomaly(fit: Path, test: Path, out: Path, methods: tuple[str, ...], generato
     normal = evaluation.load_images(fit, n=n, seed=seed)
     folder = test.is_dir() and not any((test / name).exists() for name in ("store.json", "generator.safetensors"))
     images, names = read_image_folder(test) if folder else (evaluation.load_images(test), None)
-    columns = {"image": names or range(len(images))}
+    columns: dict[str, Any] = {"image": names or range(len(images))}
     for name in methods:
         columns[name], maps = uses.build_method(name, generator, seed).fit(normal).score(images)
         if maps is not None:

@@ -89,7 +89,7 @@ def score_all(
 
     `kimg`: thousands of images that f-AnoGAN's encoder is shown.
     """
-    scores, maps = {}, {}
+    scores, maps = {}, dict[str, np.ndarray]()
     for name in methods:
         method = uses.FAnoGAN(generator, kimg=kimg, seed=seed) if name == "f-anogan" else uses.build_method(name)
         scores[name], where = method.fit(normal).score(images)
@@ -174,10 +174,11 @@ def findings(draws: pd.DataFrame, peaks: pd.DataFrame, what: str) -> list[str]:
         gap = interval(draws["f-anogan"] - draws["pca"])
         verdict = "is above" if gap[1] > 0 else "is below" if gap[2] < 0 else "is not above"
         sentences.append(f"f-AnoGAN {verdict} PCA: the paired difference is {_span(gap)}.")
-    for row in peaks.nlargest(1, "hits").itertuples():
-        verdict = "more than" if row.hits > row.fixed_place else "no more than"
-        sentences.append(f"The map of {row.method} has its maximum in a box in {row.hits:.0%} of images with boxes, "
-                         f"{verdict} the best fixed place ({row.fixed_place:.0%}).")  # fmt: skip
+    if len(peaks):
+        method, hits, fixed = peaks.nlargest(1, "hits").to_numpy().tolist()[0]
+        verdict = "more than" if hits > fixed else "no more than"
+        sentences.append(f"The map of {method} has its maximum in a box in {hits:.0%} of images with boxes, "
+                         f"{verdict} the best fixed place ({fixed:.0%}).")  # fmt: skip
     numbers = ", ".join(f"{name} {value:.2f}" for name, value in PUBLISHED.items())
     sentences.append(f"Published on another protocol (BMAD's RSNA, 8,000 normal images to learn from): {numbers}.")
     return sentences
