@@ -144,4 +144,4 @@ def test_classes_come_from_a_column_and_are_sampled_by_name(capsys, tmp_path):
     assert run(capsys, *train, "--condition", "view")[0] == 0
     sample = ["sample", tmp_path / "run", tmp_path / "out", "--n", 2]
     assert run(capsys, *sample, "--class", "PA")[0] == 0 and len(list((tmp_path / "out").glob("*.png"))) == 2
-    assert 'did you mean "PA"' in run(capsys, *sample, "--class", "pA")[2]
+    assert 'did you mean "PA"' in run(capsys, *sample, "--class", "PAA")[2]
