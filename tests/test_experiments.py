@@ -45,7 +45,8 @@ def test_variants_score_at_the_asked_epochs_and_a_second_call_trains_nothing(tmp
     kimg, progress = experiments.progress_of(tmp_path / "sapggan", steps=3)
     assert kimg == sorted(kimg) and kimg[-1] == 0.08 and len(progress) == 3
     last = generate(load_generator(tmp_path / "sapggan"), 1)[0]
-    np.testing.assert_array_equal(progress[-1], np.repeat(last[..., None], 3, axis=2))
+    shown = np.repeat(last[..., None], 3, axis=2).astype(int)
+    assert np.abs(progress[-1] - shown).max() <= 1  # another batch may round another way
     assert weights.stat().st_mtime_ns == before
 
 

@@ -80,7 +80,12 @@ def save_checkpoint(folder: Path, state: State, config: TrainConfig, data_hash: 
     content["device"] = next(state.generator.parameters()).device.type
     content["random_cuda"] = torch.cuda.get_rng_state() if torch.cuda.is_available() else None
     with atomic_path(folder / CHECKPOINT) as temporary, temporary.open("wb") as stream:
-        torch.save(content, stream)  # given a path, torch would hide a full disk behind its own error
+        try:
+            torch.save(content, stream)  # given a path, torch would hide a full disk behind its own error
+        except RuntimeError as error:    # and does so even here, where the disk was full before the first byte
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def save_average(folder: Path, state: State, config: TrainConfig, data_hash: str) -> None:
