@@ -28,11 +28,11 @@ def audit(generator: Path, train: Path, held_out: Path | None, n: int, seed: int
     from sapggan_lib.base.files import sha256_file
     from sapggan_lib.evaluation import load_images
     from sapggan_lib.models import WEIGHTS
-    from sapggan_lib.training import CHECKPOINT
+    from sapggan_lib.training import load_discriminator
 
+    fake, network = load_images(generator, n, seed), load_discriminator(generator)
     others = uses.Side.load(held_out) if held_out else None
-    folder = generator if (generator / CHECKPOINT).is_file() else None
-    found = uses.audit_samples(load_images(generator, n, seed), uses.Side.load(train), others, folder, seed).to_dict()
+    found = uses.audit_samples(fake, uses.Side.load(train), others, network, seed).to_dict()
     weights = generator / WEIGHTS if generator.is_dir() else generator
     facts = {"sha256": sha256_file(weights)} | found
     print(json.dumps(facts, indent=2) if as_json else uses.card_sentence(found))

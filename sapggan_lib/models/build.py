@@ -68,7 +68,9 @@ def generator_of(config: ModelConfig) -> Generator:
 
 def discriminator_of(config: ModelConfig, stddev_group: int) -> Discriminator:
     config = checked(config, stddev_group)
-    return with_classes(MODELS[config.name].discriminator(config, stddev_group), config)
+    discriminator = with_classes(MODELS[config.name].discriminator(config, stddev_group), config)
+    discriminator.config = to_mapping(config)
+    return discriminator
 
 
 def with_classes(network: N, config: ModelConfig) -> N:

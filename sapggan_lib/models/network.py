@@ -49,6 +49,7 @@ class Network(nn.Module):
     """Either network of a model. With classes, `forward` takes labels `[N]` after its input."""
 
     blocks: nn.ModuleList    # compiled one by one
+    config: dict[str, Any]   # as a mapping; `build_networks` sets it
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,8 +84,7 @@ class Generator(Network):
     A model's own takes a `ModelConfig`.
     """
 
-    config: dict[str, Any]   # as a mapping; `build_generator` sets this and the next two
-    resolution: int          # R, the side of the largest image, in pixels
+    resolution: int          # R, the side of the largest image, in pixels; `build_generator` sets this and the next
     latent: int
     fresh_latents = False    # whether the step that trains it draws latents of its own
     truncates = False        # whether `forward` takes a `truncation`

@@ -17,5 +17,5 @@ from sapggan_lib.training.interrupt import Interrupt
 from sapggan_lib.training.labels import read_labels
 from sapggan_lib.training.log import read_log, read_trainings
 from sapggan_lib.training.loop import TrainResult, build, choose_device, dry_run, train
-from sapggan_lib.training.start import export
+from sapggan_lib.training.start import export, load_discriminator
 from sapggan_lib.training.step import Step

@@ -11,8 +11,17 @@ from torch import Tensor, nn
 from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path, sha256_file
-from sapggan_lib.models import MODELS, WEIGHTS, ModelConfig, load_generator, save_generator
+from sapggan_lib.models import (
+    MODELS,
+    WEIGHTS,
+    Discriminator,
+    ModelConfig,
+    build_networks,
+    load_generator,
+    save_generator,
+)
 from sapggan_lib.training.checkpoint import CHECKPOINT, State, read_checkpoint
+from sapggan_lib.training.config import TrainConfig
 
 BESIDE = ".discriminator.safetensors"  # what ships beside a generator, in place of .safetensors
 
@@ -49,8 +58,7 @@ def read_start(source: Path, model: ModelConfig) -> Start:
         began = from_mapping(ModelConfig, average.config, str(file))
         kimg = json.loads(file.with_suffix(".json").read_text(encoding="utf-8")).get("kimg", 0.0)
         generator = ema = average.state_dict()
-        beside = source.with_suffix(BESIDE)
-        discriminator = load_file(beside) if beside.is_file() else None
+        discriminator = read_beside(source)
     refuse_strangers(began, model, file)
     name = f"{source.name}/{file.name}" if source.is_dir() else file.name
     facts = {"name": name, "sha256": sha256_file(file), "resolution": began.resolution, "kimg": kimg}
@@ -92,6 +100,31 @@ def take(network: nn.Module, weights: Weights) -> None:
         name: value for name, value in weights.items()
         if name in mine and getattr(value, "shape", None) == getattr(mine[name], "shape", None)
     })  # fmt: skip
+
+
+def read_beside(weights: Path) -> Weights | None:
+    """The discriminator's weights that ship beside a generator's; None where there are none."""
+    beside = weights.with_suffix(BESIDE)
+    return load_file(beside) if beside.is_file() else None
+
+
+def load_discriminator(source: Path, stddev_group: int | None = None) -> Discriminator | None:
+    """The discriminator of a run's folder or beside a generator's .safetensors file: frozen, float32, in eval mode.
+
+    `stddev_group`: images that minibatch stddev compares; None: as many as in its training. Returns None where only a
+    generator is kept. `SapgganError` for a damaged checkpoint.
+    """
+    if (source / CHECKPOINT).is_file():
+        content = read_checkpoint(source)
+        weights, settings = content["discriminator"], content["config"]
+    elif source.is_file() and (found := read_beside(source)):
+        weights, settings = found, json.loads(source.with_suffix(".json").read_text(encoding="utf-8"))["train"]
+    else:
+        return None
+    config = from_mapping(TrainConfig, settings, str(source))
+    _, network = build_networks(config.model, stddev_group or config.stddev_group or 1)
+    network.load_state_dict(weights)
+    return network.requires_grad_(False).eval()
 
 
 def export(folder: Path, out: Path) -> None:

@@ -16,13 +16,12 @@ import cv2
 import numpy as np
 import torch
 
-from sapggan_lib.base.config import from_mapping
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation import check_images, load_images
-from sapggan_lib.models import build_networks, to_float
+from sapggan_lib.evaluation import load_images
+from sapggan_lib.models import Discriminator, to_float
 from sapggan_lib.store import read_manifest
-from sapggan_lib.training import TrainConfig, read_checkpoint
 from sapggan_lib.uses.copies import nearest, plant
+from sapggan_lib.uses.detector import gray
 
 NEARER = 0.99              # share of real images that stand out less than a copy
 MOST = 1000                # real images a question
@@ -131,7 +130,7 @@ def audit_samples(
     fake: np.ndarray,                 # uint8 [N, H, W] or [N, H, W, 3]
     train: Side,                      # all that the generator saw
     held_out: Side | None = None,     # of the same source and of nobody in `train`; None: training images instead
-    folder: Path | None = None,       # of the training, where its checkpoint holds the discriminator
+    network: Discriminator | None = None,  # that of the training, as `load_discriminator` returns it
     seed: int = 0,
     planted: int = 100,               # copies of each kind, to learn how many it finds
 ) -> Audit:
@@ -156,8 +155,8 @@ def audit_samples(
     if held_out:
         members = train.some(len(real.images), random)
         generator = Membership.of(belonging(members, fake, held_out), belonging(real, fake, held_out))
-        if folder:
-            logits = realness(folder, np.concatenate([members.images, real.images]), seed)
+        if network:
+            logits = realness(network, np.concatenate([members.images, real.images]), seed)
             discriminator = Membership.of(*np.split(logits, [len(members.images)]))
     copies, false_positives = Share.among(apart > threshold), Share.among(others > threshold)
     near_the_data = Share.among(near >= np.quantile(usual, FAR))
@@ -201,29 +200,19 @@ def judge(
 
 
 @torch.no_grad()
-def realness(folder: Path, images: np.ndarray, seed: int = 0, rounds: int = 4) -> np.ndarray:
-    """The logits `[N]` that the discriminator of the training in `folder` gives uint8 `[N, H, W]`.
+def realness(network: Discriminator, images: np.ndarray, seed: int = 0, rounds: int = 4) -> np.ndarray:
+    """The logits `[N]` that a discriminator, as `load_discriminator` returns it, gives uint8 `[N, H, W]`.
 
     Means over several orders, as it sees some images together and judges their variety, too.
     """
-    content, random = read_checkpoint(folder), np.random.default_rng(seed)
-    config = from_mapping(TrainConfig, content["config"], str(folder))
-    network = build_networks(config.model, config.stddev_group or 1)[1].eval()
-    network.load_state_dict(content["discriminator"])
-    size = (config.model.resolution,) * 2
-    shown = to_float(torch.from_numpy(np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in images])))
-    shown = shown.expand(-1, config.model.channels, -1, -1)
+    random, channels, resolution = np.random.default_rng(seed), network.config["channels"], network.config["resolution"]
+    small = [cv2.resize(image, (resolution, resolution), interpolation=cv2.INTER_AREA) for image in images]
+    shown = to_float(torch.from_numpy(np.stack(small))).expand(-1, channels, -1, -1)
     logits, fit = np.zeros((rounds, len(images))), -(-len(images) // network.group) * network.group
     for row in logits:
         for part in np.resize(random.permutation(len(images)), fit).reshape(-1, network.group):
             row[part] = network(network.real_views(shown[part])).numpy()
     return logits.mean(0)
-
-
-def gray(images: np.ndarray) -> np.ndarray:
-    """uint8 `[N, H, W]` of `[N, H, W]` or `[N, H, W, 3]`."""
-    check_images(images)
-    return images if images.ndim == 3 else images.mean(-1).astype(np.uint8)
 
 
 def card_sentence(facts: Mapping[str, Any]) -> str:

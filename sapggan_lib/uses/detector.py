@@ -32,9 +32,9 @@ class Method(Protocol):
 
 
 def gray(images: np.ndarray) -> np.ndarray:
-    """Images as uint8 `[N, H, W]`, of colour ones the first channel; `SapgganError` for what is no such array."""
+    """Images as uint8 `[N, H, W]`, of colour ones the channels' mean; `SapgganError` for what is no such array."""
     evaluation.check_images(images)
-    return images if images.ndim == 3 else images[..., 0]
+    return images if images.ndim == 3 else images.mean(-1).astype(np.uint8)
 
 
 def shrink(images: np.ndarray, side: int) -> np.ndarray:

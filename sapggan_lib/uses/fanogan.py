@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from sapggan_lib import models
-from sapggan_lib.base.config import from_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.progress import progress_bar
-from sapggan_lib.models import Discriminator, Generator, ModelConfig
-from sapggan_lib.training import CHECKPOINT, read_checkpoint
+from sapggan_lib.models import Discriminator, Generator
+from sapggan_lib.training import load_discriminator
 
 
 class Encoder(nn.Sequential):
@@ -64,20 +63,11 @@ def features(discriminator: Discriminator, images: list[Tensor]) -> Tensor:
 
 
 def load_networks(path: Path) -> tuple[Generator, Discriminator | None]:
-    """A training's averaged generator and its discriminator, frozen; a .safetensors file has no discriminator.
+    """A training's averaged generator and its discriminator, frozen; None where only the generator is kept.
 
     Each image is a group of its own to minibatch stddev, so that its features depend on nothing beside it.
     """
-    generator = models.load_generator(path).requires_grad_(False)
-    if not (path / CHECKPOINT).is_file():
-        return generator, None
-    content = read_checkpoint(path)
-    _, discriminator = models.build_networks(from_mapping(ModelConfig, content["config"]["model"], CHECKPOINT))
-    discriminator.load_state_dict(content["discriminator"])
-    for module in discriminator.modules():
-        if hasattr(module, "group"):
-            module.group = 1                                             # type: ignore[assignment]
-    return generator, discriminator.requires_grad_(False).eval()
+    return models.load_generator(path).requires_grad_(False), load_discriminator(path, stddev_group=1)
 
 
 def train_encoder(residual: Residual, images: Tensor, kimg: float, batch: int = 16, seed: int = 0) -> Encoder:

@@ -9,7 +9,7 @@ import torch
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import ModelConfig, latents, load_generator
-from sapggan_lib.training import TrainConfig, export, train
+from sapggan_lib.training import TrainConfig, export, load_discriminator, train
 from sapggan_lib.training.config import resolve
 from sapggan_lib.training.loop import build, dry_run
 from sapggan_lib.training.start import begin, read_start
@@ -98,6 +98,18 @@ def test_weights_without_a_discriminator_say_so(small, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "weights.safetensors, 16 pixels after 0.032 kimg: generator; its discriminator is not there" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_discriminator_is_read_from_a_run_or_beside_its_generator(small, tmp_path):
+    export(small, tmp_path / "weights.safetensors")
+    run, beside = load_discriminator(small), load_discriminator(tmp_path / "weights.safetensors")
+    kept = torch.load(small / "checkpoint.pt", weights_only=True)["discriminator"]
+    for name, value in run.state_dict().items():
+        assert torch.equal(value, kept[name]) and not value.requires_grad
+        torch.testing.assert_close(beside.state_dict()[name], value, atol=2e-3, rtol=0)
+    assert not run.training and run.group == beside.group == 4 and load_discriminator(small, stddev_group=1).group == 1
+    (tmp_path / "weights.discriminator.safetensors").unlink()
+    assert load_discriminator(tmp_path / "weights.safetensors") is None and load_discriminator(tmp_path) is None
 
 
 @pytest.mark.parametrize(("change", "message"), [
