@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -103,9 +104,12 @@ def take(network: nn.Module, weights: Weights) -> None:
 
 
 def read_beside(weights: Path) -> Weights | None:
-    """The discriminator's weights that ship beside a generator's; None where there are none."""
+    """The discriminator's weights that ship beside a generator's; None for none, `SapgganError` for damaged ones."""
     beside = weights.with_suffix(BESIDE)
-    return load_file(beside) if beside.is_file() else None
+    try:
+        return load_file(beside) if beside.is_file() else None
+    except (OSError, SafetensorError) as error:
+        raise SapgganError(f"{beside}: damaged; export it again, or delete it to go without") from error
 
 
 def load_discriminator(source: Path, stddev_group: int | None = None) -> Discriminator | None:
@@ -122,7 +126,7 @@ def load_discriminator(source: Path, stddev_group: int | None = None) -> Discrim
     else:
         return None
     config = from_mapping(TrainConfig, settings, str(source))
-    _, network = build_networks(config.model, stddev_group or config.stddev_group or 1)
+    _, network = build_networks(config.model, stddev_group or config.group)
     network.load_state_dict(weights)
     return network.requires_grad_(False).eval()
 

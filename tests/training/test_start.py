@@ -108,6 +108,9 @@ def test_a_discriminator_is_read_from_a_run_or_beside_its_generator(small, tmp_p
         assert torch.equal(value, kept[name]) and not value.requires_grad
         torch.testing.assert_close(beside.state_dict()[name], value, atol=2e-3, rtol=0)
     assert not run.training and run.group == beside.group == 4 and load_discriminator(small, stddev_group=1).group == 1
+    (tmp_path / "weights.discriminator.safetensors").write_bytes(b"torn")
+    with pytest.raises(SapgganError, match="damaged; export it again"):
+        load_discriminator(tmp_path / "weights.safetensors")
     (tmp_path / "weights.discriminator.safetensors").unlink()
     assert load_discriminator(tmp_path / "weights.safetensors") is None and load_discriminator(tmp_path) is None
 
