@@ -29,6 +29,7 @@ TINY = [
     "--batch", "4", "--widest", "8", "--train-seconds", "0.4", "--points", "2", "--samples", "12",
     "--samples-along", "10", "--held-out", "0.3",
 ]  # fmt: skip
+NO_COMPILER = {"CXX": "none"}      # compiling would take a hundred times as long as these trainings
 
 
 class Pixels:
@@ -54,6 +55,7 @@ def store(tmp_path_factory):
 @pytest.fixture
 def run(store, tmp_path, monkeypatch):
     """`run(step, *arguments)` with pixels as features, so that scores take no network, and a clock of its own."""
+    monkeypatch.setenv("CXX", NO_COMPILER["CXX"])
     monkeypatch.setattr(gpu_runs, "build_extractor", Pixels)
     monkeypatch.setattr(gpu_runs, "extract_features", extract)
     for name, value in {"STAGE": 1, "LOG": 4, "REHEARSAL": 8}.items():
@@ -199,7 +201,7 @@ sys.exit(main(sys.argv[1:]))
     result = subprocess.run(
         [sys.executable, "-S", "-c", code, str(store), "--out", str(tmp_path / "out"), *TINY, "--points", "1",
          "--samples", "8", "--steps", "long"],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, **NO_COMPILER, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert lines(tmp_path / "out")[-1]["extractor"] == "efficientnet-lite0"
