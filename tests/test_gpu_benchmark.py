@@ -201,7 +201,8 @@ sys.exit(main(sys.argv[1:]))
     result = subprocess.run(
         [sys.executable, "-S", "-c", code, str(store), "--out", str(tmp_path / "out"), *TINY, "--points", "1",
          "--samples", "8", "--steps", "long"],
-        env={**os.environ, **NO_COMPILER, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=ROOT, capture_output=True, text=True,
+        env={**os.environ, **NO_COMPILER, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, cwd=ROOT,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert lines(tmp_path / "out")[-1]["extractor"] == "efficientnet-lite0"

@@ -105,22 +105,13 @@ def bootstrap(
     `scores` maps a method to `[M]`; `abnormal` is bool `[M]`. The columns share their draws, so that a difference of
     two columns is the paired bootstrap of their difference.
     """
-    _, numbers = np.unique(patients, return_inverse=True)
-    count = numbers.max() + 1
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=draws)
-    weights = np.concatenate([np.ones((1, count)), drawn])[:, numbers]                 # [1 + draws, M]
-    positive, negative = weights[:, abnormal], weights[:, ~abnormal]
-    pairs = np.maximum(positive.sum(1) * negative.sum(1), 1e-12)
-    columns = {}
-    for name, values in scores.items():
-        above = np.sign(values[abnormal][:, None] - values[~abnormal]) / 2 + 0.5       # [P, N]: 1, or 1/2 for a tie
-        columns[name] = ((positive @ above) * negative).sum(1) / pairs
-    return pd.DataFrame(columns)
+    weights = np.concatenate([np.ones((1, len(patients))), uses.resample(patients, draws, seed)])  # [1 + draws, M]
+    return pd.DataFrame({name: uses.auroc(values, abnormal, weights) for name, values in scores.items()})
 
 
 def interval(draws: pd.Series) -> tuple[float, float, float]:
     """A column of `bootstrap`, or a difference of two: its value and the ends of its 95 % interval."""
-    low, high = np.percentile(draws[1:], [2.5, 97.5])
+    low, high = np.nanpercentile(draws[1:], [2.5, 97.5])  # nan: a draw without one of the classes
     return float(draws.iloc[0]), float(low), float(high)
 
 

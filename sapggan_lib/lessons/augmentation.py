@@ -180,8 +180,9 @@ def findings(table: pd.DataFrame, consistency: pd.DataFrame) -> list[str]:
                         "So this experiment, at its size, cannot show a gain even from perfect images: that generated "
                         "images show none says nothing against them.")  # fmt: skip
     told = int((consistency["low"] > 0.5).sum())
+    rest = "; the others ignore the class, as far as it can tell" if told < len(consistency) else ""
     said.append(f"A classifier of real images told the two generated classes apart for {told} of {len(consistency)} "
-                "generators (interval above .5); the others ignore the class, as far as it can tell.")
+                f"generators (interval above .5){rest}.")
     alone = table[(table["metric"] == "AUROC") & (table["arm"] == f"{GENERATED} alone") & (table["against"] == REAL)]
     lost = int((alone["high"] < 0).sum())
     said.append(f"Training on generated images alone was worse than on the real ones in {lost} of {len(alone)} cases.")

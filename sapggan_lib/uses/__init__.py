@@ -7,9 +7,11 @@ from sapggan_lib.uses.augmentation import (
     REAL,
     Cases,
     arm_scores,
+    auroc,
     class_consistency,
     classical,
     compare_arms,
+    resample,
 )
 from sapggan_lib.uses.copies import local_norm, nearest, plant, windows
 from sapggan_lib.uses.detector import Detector
