@@ -26,11 +26,10 @@ def audit(generator: Path, train: Path, held_out: Path | None, n: int, seed: int
 
     from sapggan_lib import uses
     from sapggan_lib.base.files import sha256_file
-    from sapggan_lib.evaluation import load_images
-    from sapggan_lib.models import WEIGHTS
+    from sapggan_lib.models import WEIGHTS, generate, load_generator
     from sapggan_lib.training import load_discriminator
 
-    fake, network = load_images(generator, n, seed), load_discriminator(generator)
+    fake, network = generate(load_generator(generator), n, seed), load_discriminator(generator)
     others = uses.Side.load(held_out) if held_out else None
     found = uses.audit_samples(fake, uses.Side.load(train), others, network, seed).to_dict()
     weights = generator / WEIGHTS if generator.is_dir() else generator

@@ -141,6 +141,8 @@ def test_the_command_writes_numbers_that_a_card_takes_its_sentence_from(tmp_path
     assert card_sentence(facts) in card_of(weights)
     write_store(tmp_path / "held_out", people.images[30:60], rows)
     assert cli.main(arguments) == 1 and "split the images by patient" in capsys.readouterr().err
+    assert cli.main(["audit", str(tmp_path / "train"), str(tmp_path / "train")]) == 1  # a store is no generator
+    assert "not found; a generator is a .safetensors file" in capsys.readouterr().err
 
 
 def test_weights_do_not_ship_on_an_alarm_nor_without_an_audit_of_their_own():
