@@ -76,14 +76,16 @@ class Notebook:
         """`store`, or in a publishable run on own files a store of synthetic radiographs in its place."""
         if self.parameters.get("publishable") and self.parameters.get("data"):
             print("publishable run: synthetic radiographs are shown in place of the input images")
-            return self._preprocess(self._phantoms(), {**self.parameters, "table": ""})
+            return self._synthetic()
         return store
 
     def example_file(self, store: "Store") -> Path:
-        """The first kept input file of `store`; in a publishable run on own files a synthetic one."""
+        """The first kept input file of `store`; a synthetic one in a publishable run on own files, and where a file
+        holds many images."""
         from sapggan_lib.privacy import original_path
 
-        return original_path(self.shown_radiographs(store).path, 0)
+        path = original_path(self.shown_radiographs(store).path, 0)
+        return original_path(self._synthetic().path, 0) if path.suffix == ".npz" else path
 
     def generator(self) -> Path:
         """The SAPGGAN that `04_model_comparison` trained in this run, or without one that which the project ships."""
@@ -155,6 +157,10 @@ class Notebook:
         folder = self.work / f"phantom-{n}-{seed}"
         write_phantoms(folder, n=n, seed=seed)
         return folder
+
+    def _synthetic(self) -> "Store":
+        """A store of this run's synthetic radiographs."""
+        return self._preprocess(self._phantoms(), {**self.parameters, "table": ""})
 
     def _preprocess(self, source: Path, settings: Mapping[str, Any]) -> "Store":
         """Preprocess `source` with those of `settings` that `PreprocessConfig` knows, into the run's work folder."""

@@ -114,6 +114,15 @@ def test_a_publishable_run_on_own_files_shows_phantoms(begin, tmp_path):
     assert nb.example_file(store).parent == tmp_path / "own"
 
 
+def test_an_array_file_has_no_example_of_its_own_so_a_phantom_is_shown(begin, tmp_path):
+    (tmp_path / "own").mkdir()
+    np.savez(tmp_path / "own" / "chestmnist_64.npz", train_images=np.full((4, 16, 16), 90, np.uint8))
+    nb = begin(data=str(tmp_path / "own"))
+    nb.parameters["unknown_view"] = "keep"
+    store = nb.radiographs()
+    assert len(store) == 4 and nb.example_file(store).suffix == ".dcm"
+
+
 def test_the_catalogue_lists_what_the_folder_holds_in_the_notebooks_own_words(tmp_path):
     write_notebook(tmp_path / "01_a.ipynb", [])
     told = "# Walks\n\n**Time**: half a second. **Prerequisites**: none."
