@@ -180,10 +180,11 @@ def _span(difference: tuple[float, float, float]) -> str:
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def overlay(image: np.ndarray, anomaly: np.ndarray, boxes: np.ndarray, top: float) -> np.ndarray:
-    """A map `[h, w]` in red over its image uint8 `[H, W]`, full red at `top`, boxes outlined: uint8 `[H, W, 3]`."""
-    side = len(image)
-    heat = cv2.resize(anomaly.astype(np.float32), (side, side)).clip(0, top)[..., None] / top / 2
+def overlay(image: np.ndarray, anomaly: np.ndarray, boxes: np.ndarray, span: tuple[float, float]) -> np.ndarray:
+    """A map `[h, w]` in red over its image uint8 `[H, W]`, none at the lower end of `span` and below, full at the upper
+    one, boxes outlined: uint8 `[H, W, 3]`."""
+    side, (low, high) = len(image), span
+    heat = (cv2.resize(anomaly.astype(np.float32), (side, side)).clip(low, high)[..., None] - low) / (high - low) / 2
     shown = image[..., None] * (1 - heat) + 255 * heat * np.array([1.0, 0, 0])
     shown = np.ascontiguousarray(shown.astype(np.uint8))
     for x, y, width, height in np.rint(boxes * side).astype(int).tolist():

@@ -73,7 +73,7 @@ def test_labels_are_read_with_boxes_as_shares_of_the_side(tmp_path):
 
 
 def test_an_overlay_is_red_where_the_map_is_high():
-    shown = lesson.overlay(np.full((8, 8), 100, np.uint8), np.array([[0.0, 0], [0, 1]]), np.empty((0, 4)), 1.0)
+    shown = lesson.overlay(np.full((8, 8), 100, np.uint8), np.array([[0.0, 0], [0, 1]]), np.empty((0, 4)), (0.0, 1.0))
     assert shown[0, 0].tolist() == [100, 100, 100] and shown[7, 7].tolist() == [177, 50, 50]
 
 
