@@ -11,7 +11,6 @@ from sapggan_lib.notebook.workspace import ROOT, RUNS, SHIPPED
 from sapggan_lib.runs.jobs import available
 
 REFERENCE = RUNS / "reference"
-LATER = {"07_augmentation", "08_anomaly_detection", "09_privacy_audit"}   # than the committed run
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def record():
 
 
 def test_the_reference_run_has_every_notebook_with_its_figures_and_results(record):
-    assert set(record["notebooks"]) == {path.stem for path in available()} - LATER
+    assert set(record["notebooks"]) == {path.stem for path in available()}
     for name, entry in record["notebooks"].items():
         assert (REFERENCE / f"{name}.html").is_file() and (REFERENCE / f"{name}.ipynb").is_file()
         for figure in entry["figures"]:
@@ -38,7 +37,7 @@ def test_the_reference_run_is_publishable_and_of_synthetic_radiographs(record):
 def test_what_is_committed_is_small_and_names_no_folder_of_the_machine_that_made_it():
     committed = [path for path in REFERENCE.rglob("*") if path.is_file() and path.relative_to(REFERENCE).parts[0] not in
                  ("work", "logs", ".lock")]  # fmt: skip
-    assert sum(path.stat().st_size for path in committed) < 20e6
+    assert sum(path.stat().st_size for path in committed) < 25e6
     for path in committed:
         if path.suffix in (".json", ".ipynb", ".csv", ".md", ".tex"):
             assert not re.search(r"[\"' ]/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
