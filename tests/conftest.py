@@ -8,6 +8,12 @@ import pytest
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
+SLOWEST = ("test_own_images.py", "test_smoke.py", "test_cluster.py", "test_rerun.py", "test_accelerate.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slowest files, so that at the end no process waits for another."""
+    items.sort(key=lambda item: item.path.name not in SLOWEST)
 
 
 @pytest.fixture(scope="session")
