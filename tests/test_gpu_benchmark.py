@@ -29,7 +29,7 @@ TINY = [
     "--batch", "4", "--widest", "8", "--train-seconds", "0.4", "--points", "2", "--samples", "12",
     "--samples-along", "10", "--held-out", "0.3",
 ]  # fmt: skip
-NO_COMPILER = {"CXX": "none"}      # compiling would take a hundred times as long as these trainings
+NO_COMPILER = {"CXX": "none"}      # compiling takes longer than these trainings
 
 
 class Pixels:
