@@ -85,6 +85,14 @@ def rand(*shape: int, device: torch.device | str = "cpu") -> Tensor:
     return share(torch.rand(rank_and_world()[1] * shape[0], *shape[1:], device=device))
 
 
+def device_name(cuda: bool) -> str:
+    """What computes, for a reader: the current GPU, or the CPU with its threads."""
+    if cuda:
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
+
+
 def full_precision(device: torch.device) -> torch.autocast:
     """A context without autocast, for what bf16 is too coarse for: logits, penalties, grids."""
     return torch.autocast("cuda" if device.type == "cuda" else "cpu", enabled=False)  # autocast knows no "meta"

@@ -12,7 +12,7 @@ import torch
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import ModelConfig
-from sapggan_lib.tensors import processes, rank_and_world
+from sapggan_lib.tensors import device_name, processes, rank_and_world
 from sapggan_lib.training import TrainConfig
 from sapggan_lib.training.batches import Batches
 from sapggan_lib.training.config import resolve
@@ -119,3 +119,9 @@ def test_batches_are_a_function_of_seed_and_position():
     expected = torch.from_numpy(images()[first.order(32).numpy()]).float().div(127.5).sub(1)[:, None]
     torch.testing.assert_close(batch, expected)
     first.close(), second.close()
+
+
+def test_the_device_has_a_name_that_a_reader_knows(monkeypatch):
+    for threads, name in {1: "CPU, 1 thread", 2: "CPU, 2 threads"}.items():
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        assert device_name(cuda=False) == name

@@ -58,13 +58,15 @@ def device() -> Check:
     """The device that training would use."""
     try:
         import torch
+
+        from sapggan_lib.tensors import device_name
     except ImportError as error:
         return Check("device", "missing", f"torch does not import: {error}", MEND)
     if torch.cuda.is_available():
         gigabytes = torch.cuda.get_device_properties(0).total_memory / 2**30
         bf16 = "" if torch.cuda.is_bf16_supported() else ", no bfloat16"
-        return Check("device", "ok", f"{torch.cuda.get_device_name()}, {gigabytes:.0f} GiB{bf16}")
-    detail = f"CPU, {torch.get_num_threads()} threads: use the profiles smoke and cpu"
+        return Check("device", "ok", f"{device_name(cuda=True)}, {gigabytes:.0f} GiB{bf16}")
+    detail = f"{device_name(cuda=False)}: use the profiles smoke and cpu"
     if shutil.which("nvidia-smi"):
         return Check("device", "slow", detail, "there is an NVIDIA driver, but torch finds no GPU: check its version")
     return Check("device", "slow", detail, "profiles gpu and paper want one CUDA GPU")

@@ -119,7 +119,7 @@ def metrics(result: Evaluation, variety: float) -> list[str]:
     none = [name for name, share in shares.items() if share.value == 0]
     said = [f"{_list(none).capitalize()}: 0. So far from the real images they cannot rank generators."] if none else []
     near = [name for name, score in result.scores.items() if score.low <= score.floor <= score.high]
-    return [*said, f"At the floor: {_list(near) or 'no score'}; one that is can't tell these samples from real images."]
+    return [*said, f"At the floor, where a score can't tell samples from real images: {_list(near) or 'none'}."]
 
 
 def memorisation(neighbours: Neighbours, variety: float, precision: float) -> list[str]:

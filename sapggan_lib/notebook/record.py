@@ -19,11 +19,12 @@ def environment() -> dict[str, Any]:
     """The state of the checkout (`git`), the packages' `versions` and the `device`."""
     import torch
 
+    from sapggan_lib.tensors import device_name
+
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "missing"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
-    return {"git": git_state(), "versions": versions, "device": device}
+    return {"git": git_state(), "versions": versions, "device": device_name(torch.cuda.is_available())}

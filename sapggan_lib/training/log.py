@@ -17,7 +17,7 @@ from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable, write_json, write_text
 from sapggan_lib.base.images import write_png
 from sapggan_lib.models import Generator, generate
-from sapggan_lib.tensors import average_, rank_and_world
+from sapggan_lib.tensors import average_, device_name, rank_and_world
 from sapggan_lib.training.checkpoint import State, not_finite
 from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.diagnostics import Diagnostics, peak_memory_gb
@@ -137,9 +137,7 @@ def note_maker(folder: Path, kimg: float, device: torch.device) -> None:
     """Add to the run's made.json by which commit and device it trains from `kimg` on; what came after that is gone."""
     path = folder / "made.json"
     parts = json.loads(path.read_text(encoding="utf-8")) if kimg and path.is_file() else []
-    cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if cuda else f"CPU, {torch.get_num_threads()} threads"
-    part = {"from_kimg": kimg, **git_state(), "device": name}
+    part = {"from_kimg": kimg, **git_state(), "device": device_name(device.type == "cuda")}
     write_json(path, [*(part for part in parts if part["from_kimg"] < kimg), part])
 
 

@@ -100,7 +100,7 @@ def test_metrics_of_samples_that_are_alike_are_not_assessable():
     (said,) = findings.metrics(result(0.0), 0.02)
     assert "**not assessable**" in said and "2.0 %" in said
     far = " ".join(findings.metrics(result(100.0), 0.9))
-    assert "Precision, recall, density and coverage: 0." in far and "At the floor: no score" in far
+    assert "Precision, recall, density and coverage: 0." in far and far.endswith("real images: none.")
     assert "precision" in findings.metrics(result(0.0), 0.9)[-1]
 
 

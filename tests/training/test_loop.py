@@ -69,7 +69,7 @@ def test_each_part_of_a_training_says_which_commit_and_device_made_it(tmp_path, 
         (0, "a", False), (0.032, "b", True)
     ]  # fmt: skip
     assert read["kimg"] == 0.048 and read["step"] == 6 and read["seconds"] > 0
-    assert all(re.fullmatch(r"CPU, \d+ threads", part["device"]) for part in read["parts"])
+    assert all(re.fullmatch(r"CPU, \d+ threads?", part["device"]) for part in read["parts"])
 
 
 @pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
