@@ -303,7 +303,7 @@ def kimg(folder):
 @pytest.mark.parametrize("publishable", [False, True])
 def test_a_run_on_drawn_radiographs_shows_its_own_generator_with_a_quiz(tmp_path, publishable):
     private = finished_run(tmp_path / "run", "synthetic radiographs", publishable)
-    assert write_run_page(tmp_path / "run", private, publishable) == "This run's generator"
+    assert write_run_page(tmp_path / "run" / "generator.html", private, publishable) == "This run's generator"
     assert kimg(tmp_path / "run") == ["1 thousand images shown"]
     text = (tmp_path / "run" / "generator.html").read_text(encoding="utf-8")
     assert len(json.loads(re.findall(r'id="quiz-images"[^>]*>(.*?)<', text)[0])) == 6
@@ -312,7 +312,7 @@ def test_a_run_on_drawn_radiographs_shows_its_own_generator_with_a_quiz(tmp_path
 
 def test_a_publishable_run_on_own_files_shows_the_shipped_generator_and_no_image(tmp_path):
     private = finished_run(tmp_path / "run", "own files", publishable=True)
-    sentence = write_run_page(tmp_path / "run", private, publishable=True)
+    sentence = write_run_page(tmp_path / "run" / "generator.html", private, publishable=True)
     assert sentence.startswith("The generator that comes with the project") and "may not be shown" in sentence
     assert not kimg(tmp_path / "run")
     text = (tmp_path / "run" / "generator.html").read_text(encoding="utf-8")
@@ -321,8 +321,9 @@ def test_a_publishable_run_on_own_files_shows_the_shipped_generator_and_no_image
 
 def test_another_run_on_own_files_shows_its_own_generator_and_no_image(tmp_path):
     private = finished_run(tmp_path / "run", "own files")
-    assert "to be treated as its training images" in write_run_page(tmp_path / "run", private, publishable=False)
-    text = (tmp_path / "run" / "generator.html").read_text(encoding="utf-8")
+    page = tmp_path / "run" / "generator.html"
+    assert "to be treated as its training images" in write_run_page(page, private, publishable=False)
+    text = page.read_text(encoding="utf-8")
     assert kimg(tmp_path / "run") and re.findall(r'id="quiz-images"[^>]*>(.*?)<', text) == ["[]"]
 
 
@@ -336,7 +337,7 @@ def test_a_run_without_a_generator_shows_the_shipped_one_and_no_place(tmp_path, 
         record_path(tmp_path / "run", "04_model_comparison").unlink()
     if damage == "cut weights":
         weights.write_bytes(weights.read_bytes()[:-10])
-    sentence = write_run_page(tmp_path / "run", private, publishable=False)
+    sentence = write_run_page(tmp_path / "run" / "generator.html", private, publishable=False)
     assert sentence.startswith("The generator that comes with the project") and str(tmp_path) not in sentence
     assert (tmp_path / "run" / "generator.html").is_file()
 
@@ -352,5 +353,5 @@ def test_a_run_whose_page_cannot_be_written_goes_on_without(tmp_path, monkeypatc
 
     (tmp_path / "generator.html").write_text("of an earlier run")
     monkeypatch.setattr("sapggan_lib.page.of_run.write_page", refuse)
-    assert write_run_page(tmp_path, tmp_path, publishable=False) == ""
+    assert write_run_page(tmp_path / "generator.html", tmp_path, publishable=False) == ""
     assert not (tmp_path / "generator.html").exists() and "no room" in capsys.readouterr().out

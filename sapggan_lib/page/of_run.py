@@ -10,18 +10,17 @@ from sapggan_lib.notebook import SHIPPED, record_path
 from sapggan_lib.page.quiz import of_store
 from sapggan_lib.page.write import write_page
 
-PAGE = "generator.html"
 SYNTHETIC = "synthetic radiographs"    # what notebook.radiographs notes as the source of drawn images
 
 
-def write_run_page(folder: Path, private: Path, publishable: bool) -> str:
-    """Write `folder`/generator.html; returns the sentence that says whose generator it is, "" where there is none.
+def write_run_page(out: Path, private: Path, publishable: bool) -> str:
+    """Write the page `out` in a run's folder; returns the sentence that says whose generator it is, "" for none.
 
     `private` holds the run's trainings and stores. Weights may repeat what they were trained on, so a publishable run
     shows its own generator only when it learned from drawn radiographs; only then, too, there is a quiz.
     """
-    out, own = folder / PAGE, private / "work" / "models" / "sapggan"
-    data = trained_on(folder) if (own / WEIGHTS).is_file() else {}
+    own = private / "work" / "models" / "sapggan"
+    data = trained_on(out.parent) if (own / WEIGHTS).is_file() else {}
     drawn = data.get("source") == SYNTHETIC
     why = "this run trained none"
     try:

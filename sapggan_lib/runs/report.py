@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sapggan_lib.base.files import write_text
-from sapggan_lib.page import PAGE
 
 TEMPLATES = Path(__file__).parent / "templates"
+PAGE = "generator.html"                # of a run's generator, beside its report
 MATH = re.compile(  # code first, so that dollars in it are passed over; prices are no equations, as in Pandoc
     r"<(code|pre)\b.*?</\1>|\$\$(?P<block>[^$]+)\$\$|\$(?=\S)(?P<inline>[^$<]+)(?<=\S)\$(?!\d)", re.DOTALL
 )

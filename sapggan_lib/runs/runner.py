@@ -14,13 +14,11 @@ from sapggan_lib.base import cluster
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import only_one, readable, write_json
 from sapggan_lib.notebook import environment
-from sapggan_lib.page import write_run_page
 from sapggan_lib.runs import report
 from sapggan_lib.runs.codecheck import write_codecheck
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
 from sapggan_lib.runs.jobs import Job
-from sapggan_lib.training import read_trainings
 
 
 def run(
@@ -32,6 +30,8 @@ def run(
     A failed notebook stops those that need it; the others go on, and a `SapgganError` names every failure.
     All jobs publishable: nothing goes to `folder` but what may be shown, and it may hold nothing else beforehand.
     """
+    from sapggan_lib.page import write_run_page  # with torch, which no process of a notebook needs
+
     started = time.time()
     publishable = all(job.publishable for job in jobs)
     try:
@@ -45,7 +45,7 @@ def run(
                 with _executor(scheduler, parallel) as pool:
                     _execute_all(pending, outcomes, place, pool, len(pending) if scheduler else parallel, force)
             place.sweep()
-            page = write_run_page(folder, place.private, publishable)
+            page = write_run_page(folder / report.PAGE, place.private, publishable)
             _write_record(place, outcomes, profile, publishable, started, page)
             write_codecheck(folder)
             index = report.write_report(folder)
@@ -142,6 +142,8 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
 def _write_record(
     place: RunFolder, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
 ) -> None:
+    from sapggan_lib.training import read_trainings
+
     folder = place.shown
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "records").glob("*.json"))]
     write_json(

@@ -9,8 +9,8 @@ from typing import Any
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, write_json, write_text
 from sapggan_lib.notebook import SHIPPED, resolve_parameters
-from sapggan_lib.page import PAGE, write_page
 from sapggan_lib.runs.jobs import available, load_profile
+from sapggan_lib.runs.report import PAGE
 
 REPORT = ROOT / "papermill_runs" / "reference"
 NOT_SHOWN = ("*.ipynb", "*.pdf", "work", "logs", ".*")  # what the report's pages don't link to
@@ -28,6 +28,8 @@ def write_workshop(out: Path, profile: str = "workshop") -> int:
     The copies carry the profile's parameters and use the run folder of `sapggan run --profile`, so that what was run
     beforehand is found finished. Raises `SapgganError` when `out` holds anything.
     """
+    from sapggan_lib.page import write_page  # with torch, which no process of a notebook needs
+
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SapgganError(f"{out}: not an empty folder; choose another, so that no student's work is overwritten")
     parameters = load_profile(profile)

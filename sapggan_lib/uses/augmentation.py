@@ -7,14 +7,14 @@ generated images must beat the same number of duplicates, or it only repaired th
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pandas as pd
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 REAL = "real alone"
 REWEIGHTED = "reweighted"
@@ -66,15 +66,21 @@ def arm_scores(
     return {name: model.decision_function(test) for name, model in arms.items()}
 
 
-def fit(side: Cases, balanced: bool = False) -> LogisticRegression:
+def fit(side: Cases, balanced: bool = False) -> "Pipeline":
     """A logistic regression of standardised features; `balanced` weighs both classes alike."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     weights = "balanced" if balanced else None
     regression = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight=weights, warm_start=True)
     return make_pipeline(StandardScaler(), regression).fit(side.both, side.truth)
 
 
-def fine_tune(model: LogisticRegression, side: Cases) -> LogisticRegression:
+def fine_tune(model: "Pipeline", side: Cases) -> "Pipeline":
     """The model after a few steps on other images, its standardisation kept."""
+    from sklearn.exceptions import ConvergenceWarning
+
     scale, regression = (part for _, part in model.steps)
     regression.max_iter = FINE_TUNING
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What is committed of a run and of its weights: whole, publishable, small."""
+"""What is committed of two runs and of the weights: whole, publishable, small."""
 
 import json
 import re
@@ -10,34 +10,40 @@ from sapggan_lib.models import generate, load_generator
 from sapggan_lib.notebook.workspace import ROOT, RUNS, SHIPPED
 from sapggan_lib.runs.jobs import available
 
-REFERENCE = RUNS / "reference"
+COMMITTED = {"reference": "synthetic radiographs", "radiographs": "own files"}
+
+
+@pytest.fixture(scope="module", params=COMMITTED)
+def run(request):
+    return RUNS / request.param
 
 
 @pytest.fixture(scope="module")
-def record():
-    return json.loads((REFERENCE / "record.json").read_text(encoding="utf-8"))
+def record(run):
+    return json.loads((run / "record.json").read_text(encoding="utf-8"))
 
 
-def test_the_reference_run_has_every_notebook_with_its_figures_and_results(record):
+def test_a_committed_run_has_every_notebook_with_its_figures_and_results(run, record):
     assert set(record["notebooks"]) == {path.stem for path in available()}
     for name, entry in record["notebooks"].items():
-        assert (REFERENCE / f"{name}.html").is_file() and (REFERENCE / f"{name}.ipynb").is_file()
+        assert (run / f"{name}.html").is_file() and (run / f"{name}.ipynb").is_file()
         for figure in entry["figures"]:
-            assert (REFERENCE / "figures" / figure).is_file(), figure
+            assert (run / "figures" / figure).is_file(), figure
         for result in entry["results"]:
-            assert (REFERENCE / "results" / result).is_file(), result
+            assert (run / "results" / result).is_file(), result
 
 
-def test_the_reference_run_is_publishable_and_of_synthetic_radiographs(record):
+def test_a_committed_run_is_from_a_clean_tree_and_publishable(run, record):
+    assert record["publishable"] and not record["git"]["dirty"]
     for entry in record["notebooks"].values():
-        assert entry["parameters"].get("publishable", True)
-        assert entry["data"].get("source", "synthetic radiographs") == "synthetic radiographs"
+        assert entry["parameters"].get("publishable", True) and not entry["git"]["dirty"]
+        assert entry["data"].get("source", COMMITTED[run.name]) == COMMITTED[run.name]
 
 
 def test_what_is_committed_is_small_and_names_no_folder_of_the_machine_that_made_it():
-    committed = [path for path in REFERENCE.rglob("*") if path.is_file() and path.relative_to(REFERENCE).parts[0] not in
-                 ("work", "logs", ".lock")]  # fmt: skip
-    assert sum(path.stat().st_size for path in committed) < 25e6
+    committed = [path for name in COMMITTED for path in (RUNS / name).rglob("*") if path.is_file() and
+                 path.relative_to(RUNS / name).parts[0] not in ("work", "logs", ".lock")]  # fmt: skip
+    assert sum(path.stat().st_size for path in committed) < 40e6
     for path in committed:
         if path.suffix in (".json", ".ipynb", ".csv", ".md", ".tex"):
             assert not re.search(r"[\"' ]/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
