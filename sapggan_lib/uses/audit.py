@@ -3,7 +3,7 @@
 Three attackers. One has samples and looks for a patient's radiograph in them: copies. One has samples (or weights, to
 make more) and somebody's radiograph, and asks whether it was trained on: membership by the generator (GAN-Leaks, Chen
 et al. 2020, arXiv 1909.03935). One has the discriminator as well, which a training folder's checkpoint holds, and asks
-the same: membership by the discriminator (LOGAN, Hayes et al. 2019, arXiv 1705.07663). The verdict is on the first two.
+the same: membership by the discriminator (LOGAN, Hayes et al. 2019, arXiv 1705.07663). The verdict is on all three.
 """
 
 import dataclasses
@@ -161,7 +161,8 @@ def audit_samples(
     copies, false_positives = Share.among(apart > threshold), Share.among(others > threshold)
     near_the_data = Share.among(near >= np.quantile(usual, FAR))
     certain = int((apart > 2 * threshold - np.median(others)).sum())
-    verdict, reasons = judge(copies, certain, false_positives, near_the_data, sensitivity, generator)
+    verdict, reasons = judge(copies, certain, false_positives, near_the_data, sensitivity, generator,
+                             discriminator)  # fmt: skip
     return Audit(verdict, reasons, len(train.images), len(held_out.images) if held_out else 0, threshold, copies,
                  false_positives, near_the_data, sensitivity, generator, discriminator,
                  tuple(np.sort(apart)[:-11:-1].round(4).tolist()))  # fmt: skip
@@ -179,15 +180,16 @@ def belonging(side: Side, fake: np.ndarray, held_out: Side) -> np.ndarray:
 
 def judge(
     copies: Share, certain: int, false_positives: Share, near_the_data: Share, sensitivity: Mapping[str, Share],
-    generator: Membership | None,
+    generator: Membership | None, discriminator: Membership | None,
 ) -> tuple[str, tuple[str, ...]]:  # fmt: skip
     """The verdict and why. `certain`: samples twice as far above the real images' median as a copy must be."""
     missed = [kind for kind, share in sensitivity.items() if share.count < ENOUGH * share.of]
     alarms = {
         f"{certain:,} samples are nearer to a training image than chance explains": certain > 0,
         "copies are more frequent than among real images of other people": copies.above(false_positives),
-        "samples tell who was trained on": bool(generator and generator.found.above(generator.wrong)),
     }
+    for who, leak in {"samples tell": generator, "the discriminator, to be kept private, tells": discriminator}.items():
+        alarms[f"{who} who was trained on"] = bool(leak and leak.found.above(leak.wrong))
     doubts = {
         f"only {near_the_data} of the samples are near the data": near_the_data.count < FAR * near_the_data.of,
         f"the test misses planted copies: {', '.join(missed)}": bool(missed),

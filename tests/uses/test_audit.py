@@ -125,6 +125,21 @@ def test_the_discriminator_is_asked_in_mixed_groups_and_in_order(others):
     assert abs(logits[10:] - logits[10]).max() < abs(logits[:10].mean() - logits[10])
 
 
+def test_a_discriminator_that_knows_its_training_images_alarms(train, held_out, others, monkeypatch):
+    verdicts = {}
+    for name, known in {"knows them": 1.0, "knows nobody": 0.0}.items():
+
+        def realness(network, images, seed, known=known):
+            random = np.random.default_rng(seed).random(len(images))
+            return random + known * (np.arange(len(images)) < len(images) // 2)  # members come first
+
+        monkeypatch.setattr("sapggan_lib.uses.audit.realness", realness)
+        verdicts[name] = audit_samples(others, train, held_out, network=object(), planted=20)
+    assert verdicts["knows them"].verdict == "alarm" and verdicts["knows them"].discriminator.auroc == 1
+    assert verdicts["knows them"].reasons == ("the discriminator, to be kept private, tells who was trained on",)
+    assert verdicts["knows nobody"].verdict == "no alarm"
+
+
 def test_the_command_writes_numbers_that_a_card_takes_its_sentence_from(tmp_path, capsys, people):
     rows = [{"path": f"{i}", "status": "kept", "index": i, "patient": f"p{i}"} for i in range(30)]
     write_store(tmp_path / "train", people.images[:30], rows)
