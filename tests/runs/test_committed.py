@@ -43,7 +43,7 @@ def test_a_committed_run_is_from_a_clean_tree_and_publishable(run, record):
 def test_what_is_committed_is_small_and_names_no_folder_of_the_machine_that_made_it():
     committed = [path for name in COMMITTED for path in (RUNS / name).rglob("*") if path.is_file() and
                  path.relative_to(RUNS / name).parts[0] not in ("work", "logs", ".lock")]  # fmt: skip
-    assert sum(path.stat().st_size for path in committed) < 40e6
+    assert sum(path.stat().st_size for path in committed) < 48e6  # of two runs of ten notebooks
     for path in committed:
         if path.suffix in (".json", ".ipynb", ".csv", ".md", ".tex"):
             assert not re.search(r"[\"' ]/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
