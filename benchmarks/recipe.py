@@ -1,7 +1,7 @@
 """What keeps SAPGGAN alive: trainings on real radiographs that differ in one thing, by their Fréchet distance.
 
     python -m benchmarks.recipe FOLDER_OF_IMAGES ... --out OUT [--side 32] [--kimg 40] [--seeds 0 1 2] \\
-        [--variants r1-.1 r1-10 ...] [--widths 64 64 64 32] [--batch 8] [--minutes 20]
+        [--variants r1-.1 r1-10 ...] [--widths 64 64 64 32] [--batch 8] [--minutes 20] [--start-from RUN_OR_WEIGHTS]
 
 Run it again with the same arguments to go on after an interruption; it prints all that `OUT` holds. The distance is FD
 (EfficientNet-Lite0) of `--samples` samples of the averaged generator against a quarter of the images; `spread` is the
@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--kimg", type=float, default=40.0)
     parser.add_argument("--every", type=float, default=20.0, help="kimg between distances")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="of training, for each")
+    parser.add_argument("--start-from", type=Path, help="a run's folder or a generator's file, as of `sapggan train`")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="fields of TrainConfig, as JSON")
     return parser
@@ -77,7 +78,7 @@ def main() -> None:
             folder = arguments.out / f"{variant}, seed {seed}"
             result = train(
                 images, folder, configuration(arguments, variant, seed), resume=(folder / CHECKPOINT).exists(),
-                on_snapshot=score, seconds=60 * arguments.minutes,
+                on_snapshot=score, seconds=60 * arguments.minutes, start_from=arguments.start_from,
             )
             if not result.finished:  # out of time: score what is there
                 write_last(folder, result.kimg, result.seconds, score)
