@@ -35,7 +35,7 @@ class Start:
 
     generator: Weights
     ema: Weights
-    discriminator: Weights | None  # None: weights that ship without it; a fresh one learns first
+    discriminator: Weights | None  # None: weights that ship without it; a fresh one learns with the generator
     facts: dict[str, Any]          # of the file: name, sha256, resolution, kimg; what the new run's files tell of it
 
     def __str__(self) -> str:
