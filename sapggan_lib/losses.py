@@ -43,6 +43,11 @@ def _paired(up: Tensor, down: Tensor) -> Tensor:
     return F.softplus(down - up).mean()
 
 
+def _relativistic(loss: Callable[[Tensor, Tensor], Tensor], needs_r2: bool = False) -> Loss:
+    """One function for both: the discriminator pushes real logits up and the generator its own."""
+    return Loss(loss, lambda real, fake: loss(fake, real), needs_real=True, needs_r2=needs_r2)
+
+
 LOSSES: dict[str, Loss] = {
     "minmax": Loss(_minmax_discriminator, lambda _, fake: F.softplus(-fake).mean()),  # non-saturating
     "minmax-saturating": Loss(_minmax_discriminator, lambda _, fake: -F.softplus(fake).mean()),  # Goodfellow, eq. 1
@@ -55,22 +60,9 @@ LOSSES: dict[str, Loss] = {
         lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
         lambda _, fake: -fake.mean(),
     ),
-    "ra-hinge": Loss(
-        _relativistic_hinge,
-        lambda real, fake: _relativistic_hinge(fake, real),
-        needs_real=True,
-    ),
-    "ra-hinge-half": Loss(
-        lambda real, fake: _relativistic_hinge(real, fake) / 2,
-        lambda real, fake: _relativistic_hinge(fake, real) / 2,
-        needs_real=True,
-    ),
-    "relativistic-pairing": Loss(
-        _paired,
-        lambda real, fake: _paired(fake, real),
-        needs_real=True,
-        needs_r2=True,  # as R3GAN, which cannot do without
-    ),
+    "ra-hinge": _relativistic(_relativistic_hinge),
+    "ra-hinge-half": _relativistic(lambda up, down: _relativistic_hinge(up, down) / 2),
+    "relativistic-pairing": _relativistic(_paired, needs_r2=True),  # as R3GAN, which cannot do without
 }
 
 
