@@ -69,7 +69,7 @@ def measure(config: TrainConfig, seconds: float, device: torch.device) -> dict[s
     real = torch.rand(config.batch, config.model.channels, side, side, device=device) * 2 - 1
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    ways: dict[str, Callable[[Tensor], object]] = {"fast": FastStep(Step(grown(config, device), config, device))}
+    ways: dict[str, Callable[[Tensor], object]] = {"fast": FastStep(grown(config, device), config, device)}
     warm_up = timed(ways["fast"], real, every * -(-WARM_UP // every))
     memory = torch.cuda.max_memory_allocated() / 1e9 if cuda else None
     eager = replace(config, precision="float32", compile=False, cuda_graphs=False)

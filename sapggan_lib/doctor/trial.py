@@ -49,8 +49,9 @@ class Trial:
             optimizer.param_groups[0]["eps"] = 1.0  # else rounding decides the sign of the smallest steps
         # on every device, whose own random numbers differ; made here, since a recorded graph cannot copy from the CPU
         self.latents = torch.randn(BATCH, model.latent, generator=torch.Generator().manual_seed(0)).to(device)
-        step = Step(self.state, self.config, device)
-        self.step: Step | FastStep = FastStep(step, backend) if config.compile or config.cuda_graphs else step
+        arguments = self.state, self.config, device
+        fast = config.compile or config.cuda_graphs
+        self.step: Step = FastStep(*arguments, backend) if fast else Step(*arguments)
         for network in (self.state.generator, self.state.discriminator) if config.compile else ():
             eager_blocks(network)
             network.blocks[-1].compile(dynamic=False, backend=backend)  # type: ignore[index, operator, union-attr]

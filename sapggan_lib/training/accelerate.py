@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sapggan_lib.losses import gradient_penalty
 from sapggan_lib.models import Discriminator, Network, build_networks
 from sapggan_lib.tensors import average_, full_precision, rank_and_world
+from sapggan_lib.training.checkpoint import State
 from sapggan_lib.training.config import TrainConfig
 from sapggan_lib.training.step import Step
 
@@ -126,7 +127,7 @@ def compile_penalty(discriminator: Discriminator, backend: str = "inductor") -> 
     discriminator.compiled_gradients = gradients
 
 
-class FastStep:
+class FastStep(Step):
     """A `Step` computed in the ways that its configuration names; what fails is said in a line and left out.
 
     A CUDA graph is recorded once and replayed: at small sizes launching kernels takes longer than they do. The first
@@ -136,10 +137,12 @@ class FastStep:
 
     WARMUP = 4
 
-    def __init__(self, step: Step, backend: str = "inductor"):
-        self.step, self.backend = step, backend
-        self.graphs = bool(step.config.cuda_graphs) and rank_and_world()[1] == 1
-        self.compiled = bool(step.config.compile)
+    def __init__(self, state: State, config: TrainConfig, device: torch.device, backend: str = "inductor"):
+        super().__init__(state, config, device)
+        self.backend = backend
+        self.networks = (state.generator, state.discriminator)
+        self.graphs = bool(config.cuda_graphs) and rank_and_world()[1] == 1
+        self.compiled = bool(config.compile)
         self.stage: object = self  # none yet
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -147,35 +150,27 @@ class FastStep:
         self.real: Tensor | None = None
         self.terms: dict[str, Tensor] = {}
         if self.compiled:
-            for network in (step.state.generator, step.state.discriminator):
+            for network in self.networks:
                 compile_blocks(network, backend)
 
-    def __call__(self, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
-        step = self.step
-        step.take(labels)
-        step.grow()
-        if step.state.generator.stage != self.stage:
-            self.stage, self.calls, self.graph = step.state.generator.stage, 0, None
+    def train(self, real: Tensor) -> dict[str, Tensor]:
+        if self.state.generator.stage != self.stage:
+            self.stage, self.calls, self.graph = self.state.generator.stage, 0, None
             if self.compiled:
                 self.rehearse(real)
-        lazy = step.penalty_due() and (step.config.r1_every or 1) > 1
-        if not self.graphs or lazy:
-            terms = step.train(real)
-        elif self.calls < self.WARMUP:
+        if not self.graphs or (self.penalty_due() and (self.config.r1_every or 1) > 1):
+            return super().train(real)
+        if self.calls < self.WARMUP:
             self.calls += 1
-            terms = self.aside(real)
-        else:
-            terms = self.replay(real)
-        step.count()
-        return terms
+            return self.aside(real)
+        return self.replay(real)
 
     def rehearse(self, real: Tensor) -> None:
         """Compile now, with passes that leave weights, buffers and random state as they were; or go back to eager.
 
         In the middle of a step a failure would leave one network trained and the other not.
         """
-        networks = (self.step.state.generator, self.step.state.discriminator)
-        buffers = [buffer for network in networks for buffer in network.buffers()]
+        buffers = [buffer for network in self.networks for buffer in network.buffers()]
         before = [buffer.clone() for buffer in buffers]
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             try:
@@ -183,11 +178,11 @@ class FastStep:
             except Exception as error:  # from dynamo, inductor, a C++ or Triton compiler, the driver
                 say(f"compiling failed ({first_line(error)}); going on with eager blocks, which is slower")
                 self.compiled = False
-                for network in networks:
+                for network in self.networks:
                     eager_blocks(network)
-            if self.compiled and self.step.penalises_always() and self.step.state.generator.grown:
+            if self.compiled and self.penalises_always() and self.state.generator.grown:
                 self.rehearse_penalty(real)
-        for network in networks:
+        for network in self.networks:
             network.zero_grad(set_to_none=True)
         with torch.no_grad():
             for buffer, value in zip(buffers, before, strict=True):
@@ -195,26 +190,26 @@ class FastStep:
 
     def rehearse_penalty(self, real: Tensor) -> None:
         """Compile the penalty of every step; a lazy one, or one at stages that pass, would not earn the time back."""
-        discriminator = self.step.state.discriminator
+        discriminator = self.state.discriminator
         discriminator.requires_grad_(True)
         try:
             compile_penalty(discriminator, self.backend)
-            gradient_penalty(discriminator, discriminator.real_views(real), *self.step.labels).backward()
+            gradient_penalty(discriminator, discriminator.real_views(real), *self.labels).backward()
         except Exception as error:
             say(f"compiling the penalty failed ({first_line(error)}); going on with an eager one, which is slower")
             vars(discriminator).pop("compiled_gradients", None)
 
     def passes(self, real: Tensor) -> None:
         """The forward and backward passes of a step, without its losses and updates."""
-        step, discriminator = self.step, self.step.state.discriminator
-        with step.autocast():
+        discriminator = self.state.discriminator
+        with self.autocast():
             views = discriminator.real_views(real)
-        fake = step.generate(len(real))
+        fake = self.generate(len(real))
         discriminator.requires_grad_(True)
-        torch.cat(step.logits(views, [image.detach() for image in fake])).sum().backward()
+        torch.cat(self.logits(views, [image.detach() for image in fake])).sum().backward()
         discriminator.requires_grad_(False)
-        with step.autocast():
-            logits = discriminator(fake, *step.labels)
+        with self.autocast():
+            logits = discriminator(fake, *self.labels)
         logits.sum().backward()
 
     def aside(self, real: Tensor) -> dict[str, Tensor]:
@@ -222,7 +217,7 @@ class FastStep:
         self.stream = self.stream or torch.cuda.Stream()
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            terms = self.step.train(real)
+            terms = super().train(real)
         torch.cuda.current_stream().wait_stream(self.stream)
         return terms
 
@@ -233,7 +228,7 @@ class FastStep:
             except Exception as error:  # out of memory, an operation that cannot be recorded
                 say(f"recording a CUDA graph failed ({first_line(error)}); going on without, which is slower")
                 self.graphs = False
-                return self.step.train(real)
+                return super().train(real)
         assert self.real is not None and self.graph is not None
         self.real.copy_(real)
         self.graph.replay()
@@ -243,7 +238,7 @@ class FastStep:
         self.real = real.clone()
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream):  # records, runs nothing
-            self.terms = self.step.train(self.real)
+            self.terms = super().train(self.real)
         self.graph = graph
 
 

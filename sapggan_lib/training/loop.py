@@ -31,7 +31,6 @@ from sapggan_lib.training.interrupt import Interrupt
 from sapggan_lib.training.log import LogWriter, Snapshot, note_maker, write_sheet
 from sapggan_lib.training.preflight import make_plan
 from sapggan_lib.training.start import begin
-from sapggan_lib.training.step import Step
 
 Progress = Callable[[float, float, str], object]
 
@@ -96,7 +95,7 @@ def train(
             checkpoint.restore(state, plan.checkpoint)
         elif plan.start:
             begin(state, plan.start)
-        step = FastStep(Step(state, config, device))
+        step = FastStep(state, config, device)
         batches = Batches(images, config.model, config.batch, config.seed, device, labels)
         stack.callback(batches.close)
         log = LogWriter(folder, state, config, batches.images)

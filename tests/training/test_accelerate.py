@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 def aot_eager(state, config, device):
     """Blocks compiled as always, but for the last step: the slow generation of code."""
-    return FastStep(Step(state, dataclasses.replace(config, compile=True), device), "aot_eager")
+    return FastStep(state, dataclasses.replace(config, compile=True), device, "aot_eager")
 
 
 def run(step_class=Step, steps=2, model=MODEL, **options):
@@ -130,18 +130,18 @@ class Graphed(FastStep):
     """Records and replays without CUDA: a replay runs the plain step on the recorded input."""
 
     def __init__(self, state, config, device):
-        super().__init__(Step(state, config, device))
+        super().__init__(state, config, device)
         self.graphs = True
 
     def aside(self, real):
-        return self.step.train(real)
+        return Step.train(self, real)
 
     def record(self, real):
         self.real, self.graph = torch.zeros_like(real), self
 
     def replay(self, real=None):
         if real is None:
-            self.terms = self.step.train(self.real)
+            self.terms = Step.train(self, self.real)
             return None
         return super().replay(real)
 
@@ -175,8 +175,8 @@ def test_where_compiling_fails_the_plain_step_goes_on_untouched(name, capsys):
     def asked(state, config, device):
         return Step(state, dataclasses.replace(config, compile=True), device)
 
-    def broken(*arguments):
-        return FastStep(asked(*arguments), broken_compiler)
+    def broken(state, config, device):
+        return FastStep(state, dataclasses.replace(config, compile=True), device, broken_compiler)
 
     options = {"model": dataclasses.replace(MODEL, name=name), "loss": "hinge", "grow_kimg": 0.004, "steps": 4}
     plain, after = run(asked, **options)[0], run(broken, **options)[0]
@@ -257,7 +257,7 @@ def run_on_cuda(graphs, compiled=False, steps=10, **options):
     config, _ = choose_fast_paths(resolve(config, cuda=True), device)
     torch.manual_seed(0)
     state = build(config, device)
-    step = FastStep(Step(state, config, device)) if graphs or compiled else Step(state, config, device)
+    step = (FastStep if graphs or compiled else Step)(state, config, device)
     images = torch.rand(steps, 4, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     torch.manual_seed(1)
     return state, [{name: float(term) for name, term in step(image.to(device)).items()} for image in images]

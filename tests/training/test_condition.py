@@ -90,7 +90,7 @@ def run(step_class, **options):
 @pytest.mark.parametrize("options", [{"r1_gamma": 1.0, "r1_every": 2}, {"loss": "wgan-gp"}])
 def test_compiled_blocks_train_the_same_classes(options):
     def compiled(state, settings, device):
-        return FastStep(Step(state, dataclasses.replace(settings, compile=True), device), "aot_eager")
+        return FastStep(state, dataclasses.replace(settings, compile=True), device, "aot_eager")
 
     plain, fast = run(Step, **options), run(compiled, **options)
     for part, tensors in plain.items():
