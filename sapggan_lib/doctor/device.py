@@ -13,19 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sapggan_lib.base.errors import first_line
 from sapggan_lib.doctor.installation import Check
 from sapggan_lib.doctor.trial import BATCH, Trial, carry, difference, flat
 from sapggan_lib.losses import gradient_penalty, wgan_penalty
 from sapggan_lib.models import ModelConfig
-from sapggan_lib.training import (
-    Batches,
-    TrainConfig,
-    choose_device,
-    choose_fast_paths,
-    compile_blocks,
-    compile_penalty,
-    first_line,
-)
+from sapggan_lib.training import Batches, TrainConfig, choose_device, choose_fast_paths, compile_blocks, compile_penalty
 
 SAPGGAN = ModelConfig("sapggan", 16, latent=16, widths=(16, 16, 16))
 STYLEGAN = ModelConfig("stylegan", 16, latent=16, widths=(16, 16, 16))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from sapggan_lib.base.config import from_mapping, to_mapping
-from sapggan_lib.base.errors import SapgganError, near_match
+from sapggan_lib.base.errors import SapgganError, first_line, near_match
 from sapggan_lib.base.files import atomic_path, write_json
 from sapggan_lib.models.build import build_generator
 from sapggan_lib.models.network import Generator, ModelConfig
@@ -125,6 +125,6 @@ def load_generator(path: Path | str) -> Generator:
         generator = build_generator(**model)
         generator.load_state_dict(weights)
     except Exception as error:                           # json, safetensors and torch raise nearly every type
-        line = (str(error) or type(error).__name__).splitlines()[0]
+        line = first_line(error)
         raise SapgganError(f"{path}: not a generator of this package ({line}); take it from a finished run") from error
     return generator.eval()

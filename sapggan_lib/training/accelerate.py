@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
+from sapggan_lib.base.errors import first_line
 from sapggan_lib.losses import gradient_penalty
 from sapggan_lib.models import Discriminator, Network, build_networks
 from sapggan_lib.tensors import average_, full_precision, rank_and_world
@@ -244,9 +245,3 @@ class FastStep(Step):
 
 def say(line: str) -> None:
     print(f"training: {line}", file=sys.stderr, flush=True)
-
-
-def first_line(error: Exception) -> str:
-    """What went wrong, in a line; dynamo's first line only names the backend that "raised:" the next."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(lines[:2]) if lines[0].endswith("raised:") else lines[0]

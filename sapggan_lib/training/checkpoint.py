@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sapggan_lib.base.config import to_mapping
-from sapggan_lib.base.errors import SapgganError
+from sapggan_lib.base.errors import SapgganError, first_line
 from sapggan_lib.base.files import atomic_path
 from sapggan_lib.models import WEIGHTS, Discriminator, Generator, load_generator, save_generator
 from sapggan_lib.training.config import TrainConfig
@@ -121,7 +121,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
         if not content.keys() >= {*State.PARTS, "step", "images", "random", "config", "data_hash", "device"}:
             raise ValueError("parts are missing")
     except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, ... for damaged files
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise SapgganError(f"{path}: damaged or not a checkpoint ({reason}); start again in another folder") from error
     return content
 
