@@ -63,13 +63,12 @@ class Conv(nn.Module):
         kernel: int = 3,
         gain: float = math.sqrt(2),  # 1 for layers without activation
         resample: str = "none",      # none, up, down
-        padding: int | None = None,  # None: keep H and W
     ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.scale = gain / math.sqrt(in_channels * kernel**2)
-        self.padding = kernel // 2 if padding is None else padding
+        self.padding = kernel // 2  # keeps H and W
         self.resample = resample
 
     def forward(self, x: Tensor) -> Tensor:
