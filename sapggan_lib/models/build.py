@@ -1,9 +1,8 @@
 """Networks by the name of their model."""
 
-import dataclasses
 import inspect
-from collections.abc import Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, Literal, TypeVar
 
 from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
@@ -14,44 +13,26 @@ N = TypeVar("N", bound=Network)
 
 
 def build_generator(
-    name: str = "sapggan",                # a key of `MODELS`
-    resolution: int = 512,                # power of two, 16 to 1024
-    channels: int = 1,                    # 1 gray, 3 colour or duplicated gray
-    latent: int = 512,
-    widths: Sequence[int] | None = None,  # feature maps at 4x4, 8x8, ...; None: `default_widths`
-    attention: str = "se",                # se, sagan, none; sapggan only
-    se_ratio: int = 16,
-    se_place: str = "between",            # between, end
-    classes: Sequence[str] = (),          # names, in the order of the labels that the network then takes
+    name: str = "sapggan", resolution: int = 512, channels: Literal[1, 3] = 1, **options: Any
 ) -> Generator:
     """A generator: z `[N, latent]` to a list of float32 images `[N, C, r, r]`, smallest first, near [-1, 1].
 
-    Single-scale models return a list of one. `.config` on the module holds these arguments, `.resolution` and
-    `.latent` are numbers. Raises `SapgganError` for an unknown name or sizes that do not fit together.
+    All arguments are `ModelConfig`'s. Single-scale models return a list of one. `.config` on the module holds the
+    arguments, `.resolution` and `.latent` are numbers. Raises `SapgganError` for an unknown name or sizes that do not
+    fit together.
     """
-    return generator_of(ModelConfig(
-        name, resolution, channels, latent, widths, attention, se_ratio, se_place, tuple(classes)  # type: ignore[arg-type]
-    ))  # fmt: skip
+    return generator_of(ModelConfig(name, resolution, channels, **options))
 
 
 def build_discriminator(
-    name: str = "sapggan",
-    resolution: int = 512,
-    channels: int = 1,
-    widths: Sequence[int] | None = None,
-    attention: str = "se",
-    se_ratio: int = 16,
-    se_place: str = "between",
-    stddev_group: int = 4,                # images of a minibatch stddev; not for dcgan, which has none
-    classes: Sequence[str] = (),
+    name: str = "sapggan", resolution: int = 512, channels: Literal[1, 3] = 1, *, stddev_group: int = 4, **options: Any
 ) -> Discriminator:
     """The discriminator for `build_generator`'s images: a list of `[N, C, r, r]` to float32 logits `[N]`.
 
-    Other arguments and errors as in `build_generator`. `.group` is the minibatch stddev's group (1: none).
+    Arguments and errors as in `build_generator`, but for `latent`. `stddev_group`: images of a minibatch stddev, which
+    dcgan has none of. `.group` is the minibatch stddev's group (1: none).
     """
-    return discriminator_of(ModelConfig(
-        name, resolution, channels, 1, widths, attention, se_ratio, se_place, tuple(classes)  # type: ignore[arg-type]
-    ), stddev_group)  # fmt: skip
+    return discriminator_of(ModelConfig(name, resolution, channels, 1, **options), stddev_group)
 
 
 def build_networks(config: ModelConfig, stddev_group: int = 4) -> tuple[Generator, Discriminator]:
@@ -61,20 +42,19 @@ def build_networks(config: ModelConfig, stddev_group: int = 4) -> tuple[Generato
 
 def generator_of(config: ModelConfig) -> Generator:
     config = checked(config)
-    generator = with_classes(MODELS[config.name].generator(config), config)
-    generator.config, generator.resolution, generator.latent = to_mapping(config), config.resolution, config.latent
+    generator = finished(MODELS[config.name].generator(config), config)
+    generator.resolution, generator.latent = config.resolution, config.latent
     return generator
 
 
 def discriminator_of(config: ModelConfig, stddev_group: int) -> Discriminator:
     config = checked(config, stddev_group)
-    discriminator = with_classes(MODELS[config.name].discriminator(config, stddev_group), config)
-    discriminator.config = to_mapping(config)
-    return discriminator
+    return finished(MODELS[config.name].discriminator(config, stddev_group), config)
 
 
-def with_classes(network: N, config: ModelConfig) -> N:
-    """The network with a vector for each class, where there are classes; `SapgganError` when it takes none."""
+def finished(network: N, config: ModelConfig) -> N:
+    """The network with its configuration, and with a vector for each class; `SapgganError` when it takes none."""
+    network.config = to_mapping(config)
     if config.classes:
         if "labels" not in inspect.signature(network.forward).parameters:
             raise SapgganError(f'model "{config.name}" takes no classes: its networks\' forward has no labels')
@@ -101,4 +81,4 @@ def checked(config: ModelConfig, stddev_group: int = 1) -> ModelConfig:
     if len(widths) != len(plan) or not even:
         sides = ", ".join(str(4 * 2**i) for i in range(len(plan)))
         raise SapgganError(f"widths must be {len(plan)} even numbers from 4 up, for {sides} pixels; got {list(widths)}")
-    return dataclasses.replace(config, widths=widths)
+    return replace(config, widths=widths)

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.func import functional_call
 
-from sapggan_lib.base.config import from_mapping, to_mapping
+from sapggan_lib.base.config import from_mapping
 from sapggan_lib.base.errors import SapgganError, first_line, near_match
 from sapggan_lib.base.files import atomic_path, write_json
-from sapggan_lib.models.build import build_generator
+from sapggan_lib.models.build import generator_of
 from sapggan_lib.models.network import Generator, ModelConfig
 
 WEIGHTS = "generator.safetensors"  # inside a run folder
@@ -114,15 +114,15 @@ def load_generator(path: Path | str) -> Generator:
         if not file.is_file():
             raise SapgganError(f"{file}: not found; a generator is a .safetensors file with its .json beside it")
     try:
-        model = to_mapping(from_mapping(ModelConfig, json.loads(description.read_text("utf-8"))["model"], "model"))
+        config = from_mapping(ModelConfig, json.loads(description.read_text("utf-8"))["model"], "model")
         weights = load_file(path)
         with torch.device("meta"):                       # without memory, which the description may ask too much of
-            blueprint = build_generator(**model)
+            blueprint = generator_of(config)
         needed = sum(tensor.numel() for tensor in (*blueprint.parameters(), *blueprint.buffers()))
         found = sum(tensor.numel() for tensor in weights.values())
         if needed > found:
             raise ValueError(f"{description.name} describes {needed:,} numbers and {path.name} holds {found:,}")
-        generator = build_generator(**model)
+        generator = generator_of(config)
         generator.load_state_dict(weights)
     except Exception as error:                           # json, safetensors and torch raise nearly every type
         line = first_line(error)

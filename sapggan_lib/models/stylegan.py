@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.models import pggan
-from sapggan_lib.models.growing import GrowingGenerator
 from sapggan_lib.models.layers import Conv, Linear, ToImage, instance_norm, leaky, pixel_norm
 from sapggan_lib.models.network import MODELS, Model, ModelConfig
 from sapggan_lib.tensors import global_mean, randn
@@ -69,7 +68,7 @@ class SynthesisBlock(nn.Module):
         return self.epilogue2(self.conv2(x), w[:, 1])
 
 
-class Generator(GrowingGenerator):
+class Generator(pggan.GrowingGenerator):
     """Latent vectors `[N, latent]` to a list of one: images `[N, C, r, r]`, r the side of the present level.
 
     In training mode noise is random, batches mix styles, and the mean style is tracked; in eval mode images are a

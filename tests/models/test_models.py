@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import build_discriminator, build_generator, generate, load_generator, save_generator
 from sapggan_lib.models.files import sample
-from sapggan_lib.models.growing import stage_at
+from sapggan_lib.models.pggan import stage_at
 from sapggan_lib.models.stylegan import blur
 
 NARROW = {"resolution": 16, "widths": (16, 8, 8)}
@@ -66,7 +66,7 @@ def test_baselines_map_latents_to_an_image_to_logits(name, resolution, channels)
     widths = (8,) * (resolution.bit_length() - 2)
     images = build_generator(name, resolution, channels, latent=16, widths=widths)(torch.randn(4, 16))
     assert [image.shape for image in images] == [(4, channels, resolution, resolution)]
-    assert build_discriminator(name, resolution, channels, widths)(images).shape == (4,)
+    assert build_discriminator(name, resolution, channels, widths=widths)(images).shape == (4,)
 
 
 @pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan", "dcgan"])
