@@ -1,7 +1,6 @@
 """Generators as files, and images out of generators."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +37,19 @@ def generate(
     images in StyleGAN (a pull towards the mean style); the other models refuse it. `label` names one of a conditional
     generator's classes; without it they come in turn. `SapgganError` for a class that there is not.
     """
+    if truncation != 1 and not generator.truncates:
+        raise SapgganError("truncation is for stylegan alone; leave it at 1")
+    options = {} if truncation == 1 else {"truncation": truncation}
     device = next(generator.parameters()).device
     random = torch.Generator().manual_seed(seed ^ 2**31)  # another stream than the latents'
     images, labels = [], labels_of(generator, n, label)
     training = generator.training
     generator.eval()
     for i, z in enumerate(latents(n, generator.latent, seed).split(batch)):
-        noise = generator.draw_noise(len(z), random)
+        noise = generator.draw_noise(len(z), random)         # stands in for the buffers of these names
         some = [numbers[batch * i:batch * (i + 1)] for numbers in labels]
-        images.append(to_uint8(sample(generator, z.to(device), truncation, noise, some)))
+        image = functional_call(generator, noise, (z.to(device), *some), options)[-1]
+        images.append(to_uint8(F.interpolate(image, size=(generator.resolution,) * 2)))  # a growing one's, enlarged
     generator.train(training)
     stacked = np.concatenate(images)
     return stacked[..., 0] if stacked.shape[-1] == 1 else stacked
@@ -61,24 +64,6 @@ def labels_of(generator: Generator, n: int, label: str | None) -> tuple[Tensor, 
         hint = near_match(label, classes) if classes else "it was trained without classes"
         raise SapgganError(f'no class "{label}" in this generator; {hint}')
     return (torch.full_like(generator.in_turn(n)[0], classes.index(label)),)
-
-
-def sample(
-    generator: Generator,
-    z: Tensor,
-    truncation: float = 1.0,
-    noise: Mapping[str, Tensor] | None = None,
-    labels: Sequence[Tensor] = (),  # one `[N]` for a generator with classes
-) -> Tensor:
-    """The largest image for each z, `[N, C, R, R]`; a growing generator's is enlarged to R by nearest neighbour.
-
-    `noise` stands in for the generator's buffers of these names. Without it StyleGAN has one noise for all images.
-    """
-    if truncation != 1 and not generator.truncates:
-        raise SapgganError("truncation is for stylegan alone; leave it at 1")
-    options = {} if truncation == 1 else {"truncation": truncation}
-    image = functional_call(generator, dict(noise or {}), (z, *labels), options)[-1]
-    return F.interpolate(image, size=(generator.resolution,) * 2)
 
 
 def to_float(images: Tensor) -> Tensor:
