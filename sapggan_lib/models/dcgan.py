@@ -44,8 +44,7 @@ class Generator(network.Generator):
         super().__init__()
         *widths, _ = config.feature_maps                                    # the last one, for R, is not used
         self.blocks = nn.ModuleList([up(config.latent, widths[0], stride=1, padding=0)])
-        for below, width in itertools.pairwise(widths):
-            self.blocks.append(up(below, width))
+        self.blocks.extend(up(below, width) for below, width in itertools.pairwise(widths))
         self.to_image = nn.Sequential(nn.ConvTranspose2d(widths[-1], config.channels, 4, 2, 1), nn.Tanh())
         self.apply(initialize)
 
@@ -99,8 +98,7 @@ class Discriminator(network.Discriminator):
         super().__init__()
         *widths, _ = config.feature_maps                                    # the last one, for R, is not used
         self.blocks = nn.ModuleList([nn.Conv2d(widths[0], 1, 4)])
-        for below, width in itertools.pairwise(widths):
-            self.blocks.append(Down(width, below, norm=True))
+        self.blocks.extend(Down(width, below, norm=True) for below, width in itertools.pairwise(widths))
         self.blocks.append(Down(config.channels, widths[-1], norm=False))
         self.apply(initialize)
 

@@ -132,8 +132,7 @@ class Discriminator(Growing, network.Discriminator):
         self.group = group
         self.from_image = nn.ModuleList(FromImage(config.channels, width) for width in widths)
         self.blocks = nn.ModuleList([Head(widths[0], group)])
-        for below, width in itertools.pairwise(widths):
-            self.blocks.append(self.block(width, below))
+        self.blocks.extend(self.block(width, below) for below, width in itertools.pairwise(widths))
 
     def real_views(self, images: Tensor) -> list[Tensor]:
         """Real images `[N, C, R, R]` as this discriminator is to see them: at its level, faded as the fakes are."""
@@ -147,8 +146,7 @@ class Discriminator(Growing, network.Discriminator):
             x = self.blocks[i](x)
             if self.fading and i == self.level:
                 x = self.blend(leaky(self.from_image[i - 1](F.avg_pool2d(image, 2))), x)
-        logits: Tensor = self.blocks[0](x, self.vectors(labels))
-        return logits
+        return self.blocks[0](x, self.vectors(labels))
 
 
 MODELS["pggan"] = Model(Generator, Discriminator, {"loss": "wgan-gp", "stddev_group": 16})

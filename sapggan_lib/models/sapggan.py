@@ -74,8 +74,7 @@ class Generator(network.Generator):
         widths, place = config.feature_maps, config.se_place
         gates = [build_attention(config, i, width) for i, width in enumerate(widths)]
         self.blocks = nn.ModuleList([GeneratorStart(config.latent, widths[0], gates[0], place)])
-        for i in range(1, len(widths)):
-            self.blocks.append(GeneratorBlock(widths[i - 1], widths[i], gates[i], place))
+        self.blocks.extend(GeneratorBlock(widths[i - 1], widths[i], gates[i], place) for i in range(1, len(widths)))
         self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> list[Tensor]:
@@ -158,8 +157,7 @@ class Discriminator(network.Discriminator):
         x = None
         for block, image in zip(reversed(self.blocks[1:]), reversed(images[1:]), strict=True):
             x = block(image, x)
-        logits: Tensor = self.blocks[0](images[0], x, self.vectors(labels))
-        return logits
+        return self.blocks[0](images[0], x, self.vectors(labels))
 
     def real_views(self, images: Tensor) -> list[Tensor]:
         """Real images `[N, C, R, R]` as this discriminator is to see them: at all scales."""

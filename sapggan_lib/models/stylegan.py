@@ -88,8 +88,7 @@ class Generator(pggan.GrowingGenerator):
         self.register_buffer("mean_style", torch.zeros(latent))
         self.mean_style: Tensor
         self.blocks = nn.ModuleList([SynthesisStart(widths[0], latent)])
-        for i in range(1, len(widths)):
-            self.blocks.append(SynthesisBlock(widths[i - 1], widths[i], latent, 4 * 2**i))
+        self.blocks.extend(SynthesisBlock(widths[i - 1], widths[i], latent, 4 * 2**i) for i in range(1, len(widths)))
         self.to_image = nn.ModuleList(ToImage(width, config.channels) for width in widths)
 
     def styles(self, z: Tensor) -> Tensor:
