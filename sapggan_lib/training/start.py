@@ -33,14 +33,12 @@ Weights = dict[str, Tensor]
 class Start:
     """What a training begins with."""
 
-    generator: Weights
-    ema: Weights
-    discriminator: Weights | None  # None: weights that ship without it; a fresh one learns with the generator
-    facts: dict[str, Any]          # of the file: name, sha256, resolution, kimg; what the new run's files tell of it
+    weights: dict[str, Weights]  # by part of a `State`; without "discriminator" a fresh one learns at once
+    facts: dict[str, Any]        # of the file: name, sha256, resolution, kimg; what the new run's files tell of it
 
     def __str__(self) -> str:
-        both = "generator and discriminator" if self.discriminator else "generator; its discriminator is not there"
-        return "{name}, {resolution} pixels after {kimg:g} kimg: ".format(**self.facts) + both
+        other = " and discriminator" if "discriminator" in self.weights else "; its discriminator is not there"
+        return "{name}, {resolution} pixels after {kimg:g} kimg: generator".format(**self.facts) + other
 
 
 def read_start(source: Path, model: ModelConfig) -> Start:
@@ -52,18 +50,19 @@ def read_start(source: Path, model: ModelConfig) -> Start:
     if source.is_dir():
         file, content = source / CHECKPOINT, read_checkpoint(source)
         began = from_mapping(ModelConfig, content["config"]["model"], str(file))
-        generator, ema, discriminator = content["generator"], content["ema"], content["discriminator"]
+        weights = {part: content[part] for part in ("generator", "ema", "discriminator")}
         kimg = content["images"] / 1000
     else:
         file, average = source, load_generator(source)
         began = from_mapping(ModelConfig, average.config, str(file))
         kimg = json.loads(file.with_suffix(".json").read_text(encoding="utf-8")).get("kimg", 0.0)
-        generator = ema = average.state_dict()
-        discriminator = read_beside(source)
+        weights = {"generator": average.state_dict(), "ema": average.state_dict()}
+        if discriminator := read_beside(source):
+            weights["discriminator"] = discriminator
     refuse_strangers(began, model, file)
     name = f"{source.name}/{file.name}" if source.is_dir() else file.name
     facts = {"name": name, "sha256": sha256_file(file), "resolution": began.resolution, "kimg": kimg}
-    return Start(generator, ema, discriminator, facts)
+    return Start(weights, facts)
 
 
 def refuse_strangers(began: ModelConfig, model: ModelConfig, file: Path) -> None:
@@ -87,20 +86,14 @@ def begin(state: State, start: Start) -> None:
     What is new stays as drawn: the scales above, and in the discriminator the layer by which the formerly largest
     image enters, since now maps from above join it there.
     """
-    take(state.generator, start.generator)
-    take(state.ema, start.ema)
-    if start.discriminator is not None:
-        take(state.discriminator, start.discriminator)
+    for part, weights in start.weights.items():
+        network: nn.Module = getattr(state, part)
+        mine = network.state_dict()
+        network.load_state_dict(mine | {
+            name: value for name, value in weights.items()  # under their name and in their shape
+            if name in mine and getattr(value, "shape", None) == getattr(mine[name], "shape", None)
+        })  # fmt: skip
     state.started_from = start.facts
-
-
-def take(network: nn.Module, weights: Weights) -> None:
-    """Load those of `weights` that the network has, under their name and in their shape."""
-    mine = network.state_dict()
-    network.load_state_dict(mine | {
-        name: value for name, value in weights.items()
-        if name in mine and getattr(value, "shape", None) == getattr(mine[name], "shape", None)
-    })  # fmt: skip
 
 
 def read_beside(weights: Path) -> Weights | None:
