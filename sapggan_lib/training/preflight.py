@@ -82,18 +82,15 @@ def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder
 
     `group` is the discriminator's, `weight_bytes` the size of both networks' weights.
     """
-    share = config.batch // world
     if config.batch % (world * group):
         unit = world * max(group, config.stddev_group or 1)  # a batch below the group wanted made it smaller
         near = max(1, round(config.batch / unit)) * unit
         among = f" on each of {world} processes" if world > 1 else ""
-        smaller = 1 if config.batch % world else math.gcd(share, group)
+        smaller = 1 if config.batch % world else math.gcd(config.batch // world, group)
         other = f", or stddev_group {smaller}" if smaller > 1 else ""
         raise SapgganError(
             f"batch {config.batch} is not a multiple of {group}{among} (minibatch stddev); use {near}{other}"
         )
-    if share < 1:
-        raise SapgganError(f"batch {config.batch} is smaller than the number of processes, {world}")
     parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not parent.is_dir():
         raise readable(NotADirectoryError(errno.ENOTDIR, ""), folder)
@@ -126,22 +123,20 @@ def activation_bytes(generator: Generator, discriminator: Discriminator, latent:
 
     The generator's graph for a batch lives while the discriminator's for twice as many images is built.
     """
-    sizes: dict[int, int] = {}
+    kept: dict[int, torch.UntypedStorage] = {}  # alive, so that no storage's address is used again
     weights = {p.untyped_storage()._cdata for p in [*generator.parameters(), *discriminator.parameters()]}
-    alive: list[Any] = []  # so that no storage's address is used again
 
     def keep(x: Tensor) -> Tensor:
         storage = x.untyped_storage()
         if storage._cdata not in weights:
-            sizes[storage._cdata] = storage.nbytes()
-            alive.append(storage)
+            kept[storage._cdata] = storage
         return x
 
     n = 4
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
         images = generator(torch.empty(n, latent, device="meta"), *generator.in_turn(n))
         discriminator([torch.cat([image.detach()] * 2) for image in images], *discriminator.in_turn(2 * n))
-    return sum(sizes.values()) // n
+    return sum(storage.nbytes() for storage in kept.values()) // n
 
 
 def size(count: float) -> str:
