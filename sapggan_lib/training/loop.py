@@ -174,10 +174,7 @@ def agreed(wanted: bool, step: int, device: torch.device) -> bool:
 @contextlib.contextmanager
 def shown(config: TrainConfig, rank: int) -> Iterator[Progress]:
     """A progress bar in images as a `progress_fn`; of several processes the first one's alone."""
-    if rank > 0:
-        yield lambda kimg, total, losses: None
-        return
-    with progress_bar(int(config.kimg * 1000), config.model.name, "images") as bar:
+    with progress_bar(int(config.kimg * 1000), config.model.name, "images", disable=rank > 0) as bar:
         done, said = 0, ""
 
         def progress(kimg: float, total: float, losses: str) -> None:
