@@ -1,6 +1,5 @@
 """One training loop for every model and loss; what it logs, and how it goes on after a stop."""
 
-from sapggan_lib.models import load_generator
 from sapggan_lib.training.accelerate import FastStep, choose_fast_paths, compile_blocks, compile_penalty, eager_blocks
 from sapggan_lib.training.batches import Batches, shrink
 from sapggan_lib.training.checkpoint import CHECKPOINT, State, read_checkpoint, restore, same_run, save_checkpoint

@@ -5,8 +5,8 @@ from torch import nn
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import Features, FrechetCallback, build_extractor, extract_features
-from sapggan_lib.models import Generator, ModelConfig
-from sapggan_lib.training import TrainConfig, load_generator, train
+from sapggan_lib.models import Generator, ModelConfig, load_generator
+from sapggan_lib.training import TrainConfig, train
 
 
 class Toy(Generator):
