@@ -113,8 +113,7 @@ def compile_penalty(discriminator: Discriminator, backend: str = "inductor") -> 
 
     def squared(parameters: dict[str, Tensor], images: list[Tensor], *labels: Tensor) -> Tensor:
         def total(images: tuple[Tensor, ...]) -> Tensor:
-            logits: Tensor = functional_call(discriminator, parameters, (list(images), *labels))
-            return logits.sum()
+            return functional_call(discriminator, parameters, (list(images), *labels)).sum()
 
         gradients = torch.func.grad(total)(tuple(images))
         return torch.stack([gradient.square().sum((1, 2, 3)) for gradient in gradients])
@@ -159,7 +158,7 @@ class FastStep(Step):
             self.stage, self.calls, self.graph = self.state.generator.stage, 0, None
             if self.compiled:
                 self.rehearse(real)
-        if not self.graphs or (self.penalty_due() and (self.config.r1_every or 1) > 1):
+        if not self.graphs or (self.penalty_due() and self.every > 1):
             return super().train(real)
         if self.calls < self.WARMUP:
             self.calls += 1

@@ -34,10 +34,9 @@ def augment(images: list[Tensor], kinds: Sequence[str]) -> list[Tensor]:
 
 def _window(n: int, kinds: Sequence[str], device: torch.device) -> Tensor:
     """Affine maps `[N, 2, 3]` from the new image's coordinates in [-1, 1] to the old one's."""
-    scale = 1 - CROP if "crop" in kinds else 1.0
-    offset = torch.zeros(n, 2, device=device)
+    scale, offset = 1.0, torch.zeros(n, 2, device=device)
     if "crop" in kinds:
-        offset = offset + (rand(n, 2, device=device) * 2 - 1) * CROP
+        scale, offset = 1 - CROP, offset + (rand(n, 2, device=device) * 2 - 1) * CROP
     if "translation" in kinds:
         offset = offset + (rand(n, 2, device=device) * 2 - 1) * 2 * SHIFT
     linear = scale * torch.eye(2, device=device).expand(n, 2, 2)

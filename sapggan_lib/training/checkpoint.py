@@ -126,9 +126,7 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     return content
 
 
-def same_run(
-    content: dict[str, Any], config: TrainConfig, data_hash: str, folder: Path, device: str
-) -> TrainConfig:
+def same_run(content: dict[str, Any], config: TrainConfig, data_hash: str, folder: Path, device: str) -> TrainConfig:
     """`config` completed from the checkpoint where it is None; `SapgganError` names what differs.
 
     The fast paths are kept only on the type of `device` that they were chosen for.

@@ -24,6 +24,7 @@ class Step:
     def __init__(self, state: State, config: TrainConfig, device: torch.device):
         self.state, self.config, self.device = state, config, device
         self.loss = LOSSES[config.loss or ""]
+        self.penalised, self.every = bool(config.r1_gamma or config.r2_gamma), config.r1_every or 1
         buffers = zip(state.ema.named_buffers(), state.generator.buffers(), strict=True)
         # all but StyleGAN's noise, which never changes
         self.labels: tuple[Tensor, ...] = ()  # none, or one `[n]`; kept in place, where a CUDA graph reads it
@@ -66,8 +67,7 @@ class Step:
     def generate(self, n: int) -> list[Tensor]:
         z = randn(n, self.config.model.latent, device=self.device)
         with self.autocast():
-            images: list[Tensor] = self.state.generator(z, *self.labels)
-        return images
+            return self.state.generator(z, *self.labels)
 
     def logits(self, real: list[Tensor], fake: list[Tensor]) -> tuple[Tensor, ...]:
         """The discriminator's logits `[n]` of real and of generated images, in one batch where it allows that."""
@@ -76,8 +76,7 @@ class Step:
             if not discriminator.mixed_batches:
                 return discriminator(real, *self.labels), discriminator(fake, *self.labels)
             labels = [torch.cat([same, same]) for same in self.labels]
-            both: Tensor = discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)], *labels)
-        return both.chunk(2)
+            return discriminator([torch.cat(pair) for pair in zip(real, fake, strict=True)], *labels).chunk(2)
 
     def train_discriminator(self, real: list[Tensor], fake: list[Tensor]) -> dict[str, Tensor]:
         discriminator, config = self.state.discriminator, self.config
@@ -88,10 +87,9 @@ class Step:
             epsilon = rand(len(real[0]), device=self.device)
             terms["penalty"] = GP_WEIGHT * wgan_penalty(discriminator, real, fake, epsilon, *self.labels)
         if self.penalty_due():
-            every = config.r1_every or 1
             for name, gamma, images in (("r1", config.r1_gamma, real), ("r2", config.r2_gamma, fake)):
                 if gamma:
-                    terms[name] = gamma * every * gradient_penalty(discriminator, images, *self.labels)
+                    terms[name] = gamma * self.every * gradient_penalty(discriminator, images, *self.labels)
         update(discriminator, self.state.optimizer_d, sum(terms.values(), torch.zeros((), device=self.device)))
         return {name: term.detach() for name, term in terms.items()}
 
@@ -112,13 +110,11 @@ class Step:
 
     def penalty_due(self) -> bool:
         """Whether this step computes R1 or R2."""
-        config = self.config
-        return bool(config.r1_gamma or config.r2_gamma) and self.state.step % (config.r1_every or 1) == 0
+        return self.penalised and self.state.step % self.every == 0
 
     def penalises_always(self) -> bool:
         """Whether each step computes a penalty."""
-        config = self.config
-        return self.loss.gradient_penalty or (bool(config.r1_gamma or config.r2_gamma) and (config.r1_every or 1) == 1)
+        return self.loss.gradient_penalty or (self.penalised and self.every == 1)
 
     def grow(self) -> None:
         """Set the classes' weight and the stage of growing networks. Adam starts afresh where a fade begins and ends.
