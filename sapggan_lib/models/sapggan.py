@@ -88,20 +88,20 @@ class Generator(network.Generator):
 class DiscriminatorBlock(nn.Module):
     """Join the image of this scale with the maps from above, then halve: `[N, width, r, r]` to `[N, out, r/2, r/2]`.
 
-    `x` is None at the top scale. The image enters by a 1x1 convolution to width/2 maps, is concatenated, and a 1x1
-    convolution brings the two back to `width`. Minibatch stddev is seen at every scale, as in MSG-GAN (Karnewar
-    2020), so that a lack of variety shows where it begins.
+    `scale` is 1 at 8x8; at the top one `x` is None. The image enters by a 1x1 convolution to width/2 maps, is
+    concatenated, and a 1x1 convolution brings the two back to `width`. Minibatch stddev is seen at every scale, as in
+    MSG-GAN (Karnewar 2020), so that a lack of variety shows where it begins.
     """
 
-    def __init__(
-        self, channels: int, width: int, out_width: int, attention: nn.Module, place: str, top: bool, group: int
-    ):
+    def __init__(self, config: ModelConfig, scale: int, group: int):
         super().__init__()
-        self.join = Join(channels, width, top)
+        out_width, width = config.feature_maps[scale - 1:scale + 1]
+        self.place = config.se_place
+        attention = build_attention(config, scale, width if self.place == "between" else out_width)
+        self.join = Join(config.channels, width, top=4 * 2**scale == config.resolution)
         self.conv1 = StddevConv(width, width, group)
         self.conv2 = Conv(width, out_width, resample="down")
         self.attention = attention
-        self.place = place
 
     def forward(self, image: Tensor, x: Tensor | None = None) -> Tensor:
         x = leaky(self.conv1(self.join(image, x)))
@@ -130,9 +130,11 @@ class Join(nn.Module):
 class DiscriminatorEnd(nn.Module):
     """The block at 4x4: image and maps `[N, width, 4, 4]` to logits `[N]`."""
 
-    def __init__(self, channels: int, width: int, attention: nn.Module, group: int):
+    def __init__(self, config: ModelConfig, group: int):
         super().__init__()
-        self.join = Join(channels, width, top=False)
+        width = config.feature_maps[0]
+        attention = build_attention(config, 0, width)
+        self.join = Join(config.channels, width, top=False)
         self.head = Head(width, group, attention)
 
     def forward(self, image: Tensor, x: Tensor | None = None, vectors: Tensor | None = None) -> Tensor:
@@ -140,18 +142,13 @@ class DiscriminatorEnd(nn.Module):
 
 
 class Discriminator(network.Discriminator):
-    """Images at all scales, `[[N, C, 4, 4], ..., [N, C, R, R]]`, to logits `[N]`. N: a multiple of the group of 4."""
+    """Images at all scales, `[[N, C, 4, 4], ..., [N, C, R, R]]`, to logits `[N]`. N: a multiple of the group."""
 
     def __init__(self, config: ModelConfig, group: int):
         super().__init__()
         self.group = group
-        widths, channels, place = config.feature_maps, config.channels, config.se_place
-        gate = build_attention(config, 0, widths[0])
-        self.blocks = nn.ModuleList([DiscriminatorEnd(channels, widths[0], gate, group)])
-        for i in range(1, len(widths)):
-            gate = build_attention(config, i, widths[i] if place == "between" else widths[i - 1])
-            top = i == len(widths) - 1
-            self.blocks.append(DiscriminatorBlock(channels, widths[i], widths[i - 1], gate, place, top, group))
+        self.blocks = nn.ModuleList([DiscriminatorEnd(config, group)])
+        self.blocks.extend(DiscriminatorBlock(config, i, group) for i in range(1, len(config.feature_maps)))
 
     def forward(self, images: list[Tensor], labels: Tensor | None = None) -> Tensor:
         x = None
