@@ -6,7 +6,7 @@ What is quick differs from machine to machine, so it is chosen where training be
 import os
 import shutil
 import sys
-import time
+import timeit
 from dataclasses import replace
 
 import torch
@@ -82,11 +82,7 @@ def convolution_seconds(dtype: torch.dtype, device: torch.device) -> float:
     """
     x = torch.ones(16, 64, 32, 32, dtype=dtype).to(memory_format=torch.channels_last)
     weight = torch.ones(64, 64, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        F.conv2d(x, weight, padding=1)
-        times.append(time.perf_counter() - start)
+    times = timeit.repeat(lambda: F.conv2d(x, weight, padding=1), number=1, repeat=4)
     return float(average_(torch.tensor(min(times[1:]), device=device)))
 
 

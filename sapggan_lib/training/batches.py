@@ -46,8 +46,7 @@ class Batches:
         if self.resident is not None:
             raw = self.resident[self.order(position)]
         else:
-            future = self.ahead[1] if self.ahead and self.ahead[0] == position else None
-            raw = future.result() if future else self.read(position)
+            raw = self.ahead[1].result() if self.ahead and self.ahead[0] == position else self.read(position)
             self.ahead = (position + self.batch, self.reader.submit(self.read, position + self.batch))
             raw = raw.to(self.device, non_blocking=True)
         return to_float(raw)
