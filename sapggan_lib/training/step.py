@@ -25,9 +25,9 @@ class Step:
         self.state, self.config, self.device = state, config, device
         self.loss = LOSSES[config.loss or ""]
         self.penalised, self.every = bool(config.r1_gamma or config.r2_gamma), config.r1_every or 1
+        self.labels: tuple[Tensor, ...] = ()  # none, or one `[n]`; kept in place, where a CUDA graph reads it
         buffers = zip(state.ema.named_buffers(), state.generator.buffers(), strict=True)
         # all but StyleGAN's noise, which never changes
-        self.labels: tuple[Tensor, ...] = ()  # none, or one `[n]`; kept in place, where a CUDA graph reads it
         self.moving = [(kept, now) for (name, kept), now in buffers if not name.endswith(".noise")]
 
     def __call__(self, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
