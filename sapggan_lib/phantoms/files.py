@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, atomic_path, write_json
@@ -119,11 +121,8 @@ def _drawn(shot: Shot, seed: int, size: int) -> tuple[int, int, View, float, int
     return seed * 100_003 + shot.patient, size, shot.view, aspect, shot.number, shot.finding
 
 
-def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
+def phantom_dataset(shot: Shot, seed: int, size: int) -> Dataset:
     """The pydicom Dataset of one phantom, complete with file meta information."""
-    from pydicom import uid
-    from pydicom.dataset import Dataset, FileMetaDataset
-
     pixels = phantom_image(*_drawn(shot, seed, size))
     levels = 1 << shot.bits
     stored = pixels >> (16 - shot.bits)
@@ -137,11 +136,8 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"                   # Digital X-Ray Image, for presentation
-    dataset.SOPInstanceUID = make_uid(shot.patient, shot.number)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = make_uid(shot.patient, shot.number)
     dataset.StudyInstanceUID = make_uid(shot.patient)
     dataset.SeriesInstanceUID = make_uid(shot.patient, shot.view)
     dataset.PatientName = f"Phantom^Number {shot.patient}"
@@ -159,18 +155,12 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     dataset.PatientOrientation = ["A", "F"] if shot.view == "lateral" else ["L", "F"]
     dataset.SeriesDescription = f"Synthetic phantom {shot.view}"
     dataset.BurnedInAnnotation = "NO"
-    dataset.ImagerPixelSpacing = [round(400 / size, 4)] * 2
-    dataset.PixelSpacing = dataset.ImagerPixelSpacing
+    dataset.ImagerPixelSpacing = dataset.PixelSpacing = [round(400 / size, 4)] * 2
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"
-    dataset.PhotometricInterpretation = shot.photometric
     dataset.PresentationLUTShape = "INVERSE" if shot.photometric == "MONOCHROME1" else "IDENTITY"
     if shot.window:
         dataset.WindowCenter, dataset.WindowWidth = levels // 2, levels
-    dataset.Rows, dataset.Columns = stored.shape
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, shot.bits, shot.bits - 1
-    dataset.PixelData = stored.astype("<u2").tobytes()
-    dataset["PixelData"].VR = "OW"
+    dataset.set_pixel_data(stored, shot.photometric, shot.bits, generate_instance_uid=False)
     if shot.syntax != "ExplicitVRLittleEndian":
         dataset.compress(getattr(uid, shot.syntax), generate_instance_uid=False)
     return dataset
