@@ -1,12 +1,10 @@
 """A folder of synthetic chest radiographs as DICOM, in the variety that hospitals send; the same bytes by seed."""
 
 import csv
-import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,14 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, atomic_path, write_json
-from sapggan_lib.phantoms.findings import FINDINGS
+from sapggan_lib.phantoms.chest import FINDINGS
 from sapggan_lib.phantoms.image import View, finding_boxes, phantom_image
 
 VISITS: tuple[tuple[View, ...], ...] = (                  # what one patient has; 64 % of all images are PA
     ("PA",), ("PA",), ("PA", "lateral"), ("PA", "lateral"), ("PA", "PA"), ("PA", "PA", "lateral"), ("PA", "AP"),
     ("AP",),
 )  # fmt: skip
+SYNTAXES = ("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless")
 DRAWING = 2    # goes up when the same arguments give other pixels
 
 
@@ -38,7 +37,7 @@ class Shot:
     bits: int               # stored: 12 or 16
     photometric: str        # MONOCHROME1 or MONOCHROME2
     window: bool            # WindowCenter and WindowWidth are present
-    syntax: str             # ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless
+    syntax: str             # one of `SYNTAXES`
     finding: str = ""       # one of `FINDINGS` that it shows
 
 
@@ -47,20 +46,18 @@ def plan_phantoms(n: int, seed: int = 0, findings: float = 0.0) -> list[Shot]:
 
     A finding changes nothing else of the plan, and who has one at a low rate has the same one at a higher rate.
     """
-
-    def shots() -> Iterator[Shot]:
-        rng, chance, patient = np.random.default_rng([seed, n]), np.random.default_rng([seed, n, 1]), 0
-        while True:
-            patient += 1
-            ill, finding = chance.random() < findings, str(chance.choice(FINDINGS))
-            for number, view in enumerate(VISITS[rng.integers(len(VISITS))], 1):
-                yield Shot(f"study{patient:05d}/image{number}.dcm", patient, number, view,
-                           int(rng.choice((12, 16))), str(rng.choice(("MONOCHROME1", "MONOCHROME2"))),
-                           bool(rng.random() < 0.6),
-                           str(rng.choice(("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless"))),
-                           finding if ill and view != "lateral" else "")
-
-    return list(itertools.islice(shots(), n))
+    rng, chance, patient = np.random.default_rng([seed, n]), np.random.default_rng([seed, n, 1]), 0
+    shots: list[Shot] = []
+    while len(shots) < n:
+        patient += 1
+        ill, finding = chance.random() < findings, str(chance.choice(FINDINGS))
+        for number, view in enumerate(VISITS[rng.integers(len(VISITS))], 1):
+            bits, photometric = int(rng.choice((12, 16))), str(rng.choice(("MONOCHROME1", "MONOCHROME2")))
+            window, syntax = bool(rng.random() < 0.6), str(rng.choice(SYNTAXES))
+            shown = finding if ill and view != "lateral" else ""
+            path = f"study{patient:05d}/image{number}.dcm"
+            shots.append(Shot(path, patient, number, view, bits, photometric, window, syntax, shown))
+    return shots[:n]
 
 
 def write_phantoms(

@@ -8,9 +8,7 @@ import cv2
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError, near_match
-from sapggan_lib.phantoms.findings import FINDINGS
-from sapggan_lib.phantoms.frontal import frontal
-from sapggan_lib.phantoms.lateral import lateral
+from sapggan_lib.phantoms.chest import FINDINGS, frontal, lateral
 
 View = Literal["PA", "AP", "lateral"]
 Box = tuple[int, int, int, int]
