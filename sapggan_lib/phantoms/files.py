@@ -128,7 +128,7 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Dataset:
     if shot.photometric == "MONOCHROME1":
         stored = np.uint16(levels - 1) - stored
 
-    def make_uid(*parts: Any) -> str:
+    def make_uid(*parts: Any) -> uid.UID:
         return uid.generate_uid(entropy_srcs=["sapggan phantom", str(seed), *map(str, parts)])
 
     dataset = Dataset()
