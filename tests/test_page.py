@@ -18,7 +18,7 @@ from sapggan_lib.models.layers import SqueezeExcite
 from sapggan_lib.notebook import SHIPPED, record_path
 from sapggan_lib.page import write_page, write_run_page
 from sapggan_lib.page.card import card_html
-from sapggan_lib.page.quiz import of_store
+from sapggan_lib.page.of_run import drawn_images
 from sapggan_lib.page.write import ASSETS, MAX_BYTES, pack
 from sapggan_lib.store import write_store
 from tests.javascript import ENGINES, evaluate, find
@@ -344,7 +344,7 @@ def test_a_run_without_a_generator_shows_the_shipped_one_and_no_place(tmp_path, 
 
 def test_a_store_of_another_hash_gives_no_quiz(tmp_path):
     private = finished_run(tmp_path / "run", "synthetic radiographs")
-    assert of_store(private / "work", {"store": "another"}) is None
+    assert drawn_images(private / "work", {"store": "another"}) is None
 
 
 def test_a_run_whose_page_cannot_be_written_goes_on_without(tmp_path, monkeypatch, capsys):

@@ -56,14 +56,11 @@ def drawn_normals(n: int, size: int, seed: int = 0) -> np.ndarray:
 
 def drawn_cases(n: int, size: int, seed: int = 0) -> Cases:
     """`n` drawn radiographs, every second one with an opacity, each of another body than those of `drawn_normals`."""
-    bodies, kinds = range(10**6 * (seed + 1), 10**6 * (seed + 1) + n), np.arange(n) % 2 == 1
-    images, boxes = [], []
-    for body, ill in zip(bodies, kinds, strict=True):
-        finding = "opacity" if ill else ""
-        images.append(to_uint8(phantom_image(body, size, finding=finding)))
-        found = finding_boxes(body, size, "PA", 1.0, 0, finding)
-        boxes.append(np.array(found, float).reshape(-1, 4) / size)
-    return Cases(np.stack(images), np.where(kinds, OPACITY, NORMAL), np.array(bodies), boxes)
+    drawn = {10**6 * (seed + 1) + number: "opacity" if number % 2 else "" for number in range(n)}    # by body
+    images = np.stack([to_uint8(phantom_image(body, size, finding=finding)) for body, finding in drawn.items()])
+    found = [finding_boxes(body, size, "PA", 1.0, 0, finding) for body, finding in drawn.items()]
+    boxes = [np.array(some, float).reshape(-1, 4) / size for some in found]
+    return Cases(images, np.where(np.arange(n) % 2, OPACITY, NORMAL), np.array(list(drawn)), boxes)
 
 
 def shrunk(images: np.ndarray, size: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Looking inside SAPGGAN: where its parameters are, and what the SE gates do."""
 
+import contextlib
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -38,20 +40,16 @@ def attention_gates(generator: nn.Module, latents: Tensor) -> dict[int, np.ndarr
 def excited_maps(generator: nn.Module, latents: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
     """Feature maps before and after each generator block's SE, `[N, C, r, r]` by resolution; empty without SE."""
     maps: dict[int, tuple[Tensor, Tensor]] = {}
-    handles = []
-    for index, block in enumerate(generator.blocks):  # type: ignore[arg-type]
-        for module in block.modules():
-            if isinstance(module, SqueezeExcite):
 
-                def keep(_: nn.Module, inputs: tuple[Tensor], output: Tensor, resolution: int = 4 * 2**index) -> None:
-                    maps[resolution] = (inputs[0], output)
+    def keep(resolution: int, _: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        maps[resolution] = (inputs[0], output)
 
-                handles.append(module.register_forward_hook(keep))
-    try:
+    with contextlib.ExitStack() as hooks:
+        for index, block in enumerate(generator.blocks):  # type: ignore[arg-type]
+            for module in block.modules():
+                if isinstance(module, SqueezeExcite):
+                    hooks.enter_context(module.register_forward_hook(functools.partial(keep, 4 * 2**index)))
         generator(latents)
-    finally:
-        for handle in handles:
-            handle.remove()
     return maps
 
 

@@ -132,15 +132,15 @@ def experiment(
     return pd.concat(tables, ignore_index=True), pd.DataFrame(consistency, columns=columns), generator
 
 
-def against_duplicates(table: pd.DataFrame, metric: str = "AUROC") -> pd.DataFrame:
-    """The rows of arms that added images, against as many duplicates."""
-    rows = table[(table["metric"] == metric) & table["against"].str.startswith("duplicated")]
+def against_duplicates(table: pd.DataFrame) -> pd.DataFrame:
+    """The AUROC of arms that added images, against as many duplicates."""
+    rows = table[(table["metric"] == "AUROC") & table["against"].str.startswith("duplicated")]
     return rows[~rows["arm"].str.startswith("duplicated")]
 
 
-def summary(table: pd.DataFrame, metric: str = "AUROC") -> pd.DataFrame:
-    """Arms as rows, numbers of positives as columns: the metric with its interval."""
-    rows = table[(table["metric"] == metric) & (table["against"] == "")]
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Arms as rows, numbers of positives as columns: the AUROC with its interval."""
+    rows = table[(table["metric"] == "AUROC") & (table["against"] == "")]
     cells = [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
     wide = rows.assign(cell=cells).pivot(index="arm", columns="positives", values="cell")
     return wide.loc[list(dict.fromkeys(rows["arm"]))].reset_index().rename(columns=str)

@@ -25,7 +25,6 @@ ODD_FILES: dict[str, dict[str, str]] = {        # what is changed in a synthetic
 }  # fmt: skip
 
 
-
 def synthetic_file(photometric: str, header: Mapping[str, str] | None = None, size: int = 512) -> Dataset:
     """A synthetic PA radiograph as DICOM, taller than wide, of 12 bit, stored as `photometric` says; `header` added."""
     dataset = phantom_dataset(Shot("", 3, 1, "PA", 12, photometric, True, "ExplicitVRLittleEndian"), 0, size)

@@ -113,12 +113,10 @@ def resize_rules(real: np.ndarray, fake: np.ndarray, extractor: Extractor) -> pd
     uint8 `[N, H, W]`; "clean" is the extractor's own rule (antialiased bicubic), "bilinear" OpenCV's, rounded to
     8 bit, as most training scripts do it.
     """
-    def bilinear(images: np.ndarray) -> np.ndarray:
-        size = (extractor.input_size, extractor.input_size)
-        return np.stack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images])
-
     def features(images: np.ndarray) -> dict[str, Features]:
-        brought = {"clean": images, "bilinear": bilinear(images)}
+        size = (extractor.input_size, extractor.input_size)
+        bilinear = np.stack([cv2.resize(image, size, interpolation=cv2.INTER_LINEAR) for image in images])
+        brought = {"clean": images, "bilinear": bilinear}
         return {rule: evaluation.extract_features(some, extractor, progress=False) for rule, some in brought.items()}
 
     one, other = features(real), features(fake)

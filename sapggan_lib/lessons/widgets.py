@@ -37,9 +37,7 @@ def picture(draw: Callable[..., Any], size: tuple[float, float], **settings: Any
     return stream.getvalue()
 
 
-def explore(
-    draw: Callable[..., Any], size: tuple[float, float], **controls: ipywidgets.ValueWidget
-) -> Shown:
+def explore(draw: Callable[..., Any], size: tuple[float, float], **controls: ipywidgets.ValueWidget) -> Shown:
     """`controls` over the picture that `draw(ax, **their values)` makes, drawn anew when one changes.
 
     A note in a headless run. Controls must offer no setting that cannot be drawn: nobody sees the error of a slider.
@@ -47,13 +45,12 @@ def explore(
     if os.environ.get(HEADLESS_VARIABLE):
         return NOTE
     shown = _image(size)
-    for control in controls.values():
-        control.style.description_width = "initial"
 
     def update(_: object = None) -> None:
         shown.value = picture(draw, size, **{name: control.value for name, control in controls.items()})
 
     for control in controls.values():
+        control.style.description_width = "initial"
         control.observe(update, "value")
     update()
     return ipywidgets.VBox([ipywidgets.Box(list(controls.values()), layout=ROW), shown])
@@ -74,6 +71,7 @@ def draw_preprocessing(
 def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> Shown:
     """`draw_preprocessing` with sliders for window, CLAHE and crop, which start at `config`."""
     slider = functools.partial(ipywidgets.FloatSlider, continuous_update=False)
+    whole = functools.partial(ipywidgets.IntSlider, continuous_update=False)
     return explore(
         functools.partial(draw_preprocessing, pixels=pixels, config=config),
         (11, 3),
@@ -81,13 +79,9 @@ def explore_preprocessing(pixels: np.ndarray, config: PreprocessConfig) -> Shown
             value=(0, 100), step=0.5, description="window (percentiles)", continuous_update=False,
             readout_format=".1f", layout=ipywidgets.Layout(width="26em"),
         ),
-        clip_limit=slider(
-            value=max(1, config.clip_limit), min=1, max=max(10, config.clip_limit), step=0.5, description="clip limit"
-        ),
-        tiles=ipywidgets.IntSlider(
-            value=config.tiles, min=1, max=max(16, config.tiles), description="tiles per side", continuous_update=False
-        ),
-        crop=slider(value=config.crop, max=max(0.4, config.crop), step=0.01, description="crop"),
+        clip_limit=slider(config.clip_limit, min=1, max=max(10, config.clip_limit), step=0.5, description="clip limit"),
+        tiles=whole(config.tiles, min=1, max=max(16, config.tiles), description="tiles per side"),
+        crop=slider(config.crop, max=max(0.4, config.crop), step=0.01, description="crop"),
         seed=_seed(config.seed, "seed of the crop"),
     )
 

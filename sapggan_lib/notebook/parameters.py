@@ -1,7 +1,6 @@
 """A notebook's parameters: its one typed `parameters` cell, read strictly."""
 
 import ast
-import copy
 import dataclasses
 import functools
 import json
@@ -33,7 +32,7 @@ def parameter_class(path: Path) -> type:
         if not isinstance(line, ast.AnnAssign) or not isinstance(line.target, ast.Name) or not kind or not line.value:
             raise SapgganError(f"{path.name}: parameters cell, line {line.lineno}: write `name: type = value` with a "
                                f"type of {', '.join(TYPES)}")  # fmt: skip
-        default = functools.partial(copy.copy, ast.literal_eval(line.value))
+        default = functools.partial(ast.literal_eval, line.value)  # a list of its own each time
         fields.append((line.target.id, kind, dataclasses.field(default_factory=default)))
     return dataclasses.make_dataclass("Parameters", fields, frozen=True)
 

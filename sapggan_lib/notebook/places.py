@@ -97,13 +97,12 @@ class Hider:
             for spelling in spellings(str(place)) - self.labels.keys() if len(place.parts) > 1 else ():
                 self.labels[spelling] = label
                 self.labels.setdefault(f"{spelling}/", "" if place == ROOT else f"{label}/")
-        longest_first = sorted(self.labels, key=len, reverse=True)
+        self.longest_first = sorted(self.labels, key=len, reverse=True)
         self.patterns = {
             kind: re.compile("|".join(re.escape(s) + (rest if strict and s in self.private else "")
-                                      for s in longest_first))
+                                      for s in self.longest_first))
             for kind, rest in {**REST, "code": ""}.items()
         }  # fmt: skip
-        self.longest_first = longest_first
 
     def _input(self, place: str, label: str) -> None:
         whole = {place, os.path.abspath(ROOT / place), os.path.realpath(ROOT / place)}  # noqa: PTH100

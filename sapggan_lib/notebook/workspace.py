@@ -42,8 +42,7 @@ class Notebook:
     parameters: dict[str, Any]
     hider: Hider                     # keeps places of input files out of what the notebook leaves
     started: float = field(default_factory=time.time)
-    figures: list[str] = field(default_factory=list)
-    alt: dict[str, str] = field(default_factory=dict)  # of a figure's file: its alternative text
+    alt: dict[str, str] = field(default_factory=dict)  # of each figure's file: its alternative text
     results: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
 
@@ -102,23 +101,20 @@ class Notebook:
 
         from sapggan_lib import figures
 
-        paths = figures.save_figure(figure, self.folder / "figures", f"{self.name[:2]}_{name}")
-        _note(self.figures, paths[0])
-        self.alt[paths[0].name] = alt
+        png, _ = figures.save_figure(figure, self.folder / "figures", f"{self.name[:2]}_{name}")
+        self.alt[png.name] = alt
         display(figure, metadata={"image/png": {"alt": alt}})
         plt.close(figure)                                  # or Jupyter shows it again, without its text
 
     def table(self, frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
         """Save `frame` as CSV in the run's `results` folder and return it, to be shown."""
-        path = self._result(f"{name}.csv")
-        write_text(path, self.hider.text(frame.to_csv(index=False), "table"))
+        write_text(self._result(f"{name}.csv"), self.hider.text(frame.to_csv(index=False), "table"))
         return frame
 
     def scores(self, table: "Table", name: str) -> str:
         """Save a table of scores as CSV, Markdown and LaTeX, and return its Markdown, to be shown."""
         for path in table.save(self.folder / "results" / f"{self.name[:2]}_{name}"):
-            write_text(path, self.hider.text(path.read_text(encoding="utf-8"), "table"))
-            _note(self.results, path)
+            write_text(self._result(name + path.suffix), self.hider.text(path.read_text(encoding="utf-8"), "table"))
         return table.markdown()
 
     def result(self, value: Any, name: str) -> None:
@@ -138,7 +134,7 @@ class Notebook:
             "notebook": self.name,
             "parameters": hide(self.parameters)[0],
             "data": self.data,
-            "figures": self.figures,
+            "figures": list(self.alt),
             "alt": self.alt,
             "results": self.results,
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
@@ -176,9 +172,10 @@ class Notebook:
         return open_store(folder)
 
     def _result(self, name: str) -> Path:
-        """The file `name` of the run's results, listed in the record."""
+        """The file `name` of the run's results, listed in the record, once however often it is saved."""
         path = self.folder / "results" / f"{self.name[:2]}_{name}"
-        _note(self.results, path)
+        if path.name not in self.results:
+            self.results.append(path.name)
         return path
 
 
@@ -221,9 +218,3 @@ def catalogue(folder: Path = NOTEBOOKS) -> str:
         facts = [re.search(form, first, re.MULTILINE) for form in (r"^# (.+)", r"\*\*Time\*\*: (.+?)\.(?= |$)")]
         rows.append(f"| `{path.stem}` | {' | '.join(fact[1] if fact else '' for fact in facts)} |")
     return "\n".join(rows)
-
-
-def _note(names: list[str], path: Path) -> None:
-    """List a file's name, once however often it is saved."""
-    if path.name not in names:
-        names.append(path.name)

@@ -45,8 +45,7 @@ def card_of(weights: Path, data: str = "") -> str:
     side, widths = model["resolution"], ", ".join(map(str, model["widths"]))
     colour = "gray" if model["channels"] == 1 else "colour"
     attention = f", attention {model['attention']}" if "attention" in model else ""
-    known = [f"{label} {train[key]}" for key, label in (("loss", "loss"), ("lr", "lr"), ("batch", "batch"),
-                                                       ("seed", "seed")) if train.get(key) is not None]  # fmt: skip
+    known = [f"{key} {train[key]}" for key in ("loss", "lr", "batch", "seed") if train.get(key) is not None]
     known += [f"{facts['kimg']:,.3g} thousand images shown"] if "kimg" in facts else []
     rows = {
         "data": data or "not recorded with the weights",

@@ -1,16 +1,20 @@
 """The page of a run: its own generator's where that may be shown, else the one's that comes with the project."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import WEIGHTS
 from sapggan_lib.notebook import SHIPPED, record_path
-from sapggan_lib.page.quiz import of_store
 from sapggan_lib.page.write import write_page
+from sapggan_lib.store import open_store, read_facts
 
 SYNTHETIC = "synthetic radiographs"    # what notebook.radiographs notes as the source of drawn images
+QUESTIONS = 6
 
 
 def write_run_page(out: Path, private: Path, publishable: bool) -> str:
@@ -29,7 +33,7 @@ def write_run_page(out: Path, private: Path, publishable: bool) -> str:
         elif data:
             try:
                 source = SYNTHETIC if drawn else "own files: treat this page as you treat them"
-                quiz = of_store(private / "work", data) if drawn else None
+                quiz = drawn_images(private / "work", data) if drawn else None
                 write_page(own, out, quiz, f"{data.get('images', 0):,} {source}")
                 return "This run's generator" if drawn else "This run's generator, to be treated as its training images"
             except SapgganError as error:
@@ -47,3 +51,13 @@ def trained_on(folder: Path) -> dict[str, Any]:
     """What the run's record says about the images that notebook 04 trained on; nothing where it did not run."""
     record = record_path(folder, "04_model_comparison")
     return dict(json.loads(record.read_text(encoding="utf-8")).get("data") or {}) if record.is_file() else {}
+
+
+def drawn_images(work: Path, data: Mapping[str, Any]) -> np.ndarray | None:
+    """A few images of the store in a run's `work` that `data` says are drawn; None where the store is gone."""
+    for path in sorted(work.glob("store-*/store.json")):
+        if read_facts(path.parent)["hash"] == data.get("store"):
+            images = open_store(path.parent).images
+            chosen = np.random.default_rng(0).choice(len(images), min(QUESTIONS, len(images)), replace=False)
+            return images[np.sort(chosen)]
+    return None

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import tempfile
 import zlib
 from pathlib import Path
 from string import Template
@@ -12,11 +13,14 @@ import numpy as np
 from torch import nn
 
 from sapggan_lib import __version__
+from sapggan_lib.base.config import PreprocessConfig, from_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import write_text
 from sapggan_lib.models import load_generator
 from sapggan_lib.page.card import card_html, card_of
-from sapggan_lib.page.quiz import draw
+from sapggan_lib.phantoms import write_phantoms
+from sapggan_lib.preprocessing import preprocess
+from sapggan_lib.store import open_store
 
 MODELS = {"sapggan": "SAPGGAN", "pggan": "PGGAN", "stylegan": "StyleGAN"}
 MAX_BYTES = 3_000_000
@@ -55,6 +59,17 @@ def write_page(
                            f"{MAX_BYTES / 1e6:.0f}; train one with narrower widths or a shorter latent")  # fmt: skip
     write_text(out, page)
     return size
+
+
+def draw(n: int, resolution: int, channels: int) -> np.ndarray:
+    """The quiz's images, `n` phantoms written as DICOM and preprocessed by the defaults: uint8 `[n, R, R]`, or with 3
+    channels `[n, R, R, 3]`."""
+    config = from_mapping(PreprocessConfig, {"size": resolution, "channels": channels}, "page")
+    with tempfile.TemporaryDirectory() as folder:
+        scans, store = Path(folder) / "scans", Path(folder) / "store"
+        write_phantoms(scans, n=3 * n + 8, workers=1)        # two in three are posteroanterior, the others dropped
+        preprocess(scans, store, config, workers=1)
+        return open_store(store).images[:n].copy()
 
 
 def pack(generator: nn.Module, where: str = "generator") -> tuple[dict[str, Any], str]:

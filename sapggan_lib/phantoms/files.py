@@ -1,27 +1,28 @@
 """A folder of synthetic chest radiographs as DICOM, in the variety that hospitals send; the same bytes by seed."""
 
 import csv
-import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, atomic_path, write_json
-from sapggan_lib.phantoms.findings import FINDINGS
+from sapggan_lib.phantoms.chest import FINDINGS
 from sapggan_lib.phantoms.image import View, finding_boxes, phantom_image
 
 VISITS: tuple[tuple[View, ...], ...] = (                  # what one patient has; 64 % of all images are PA
     ("PA",), ("PA",), ("PA", "lateral"), ("PA", "lateral"), ("PA", "PA"), ("PA", "PA", "lateral"), ("PA", "AP"),
     ("AP",),
 )  # fmt: skip
+SYNTAXES = ("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless")
 DRAWING = 2    # goes up when the same arguments give other pixels
 
 
@@ -36,7 +37,7 @@ class Shot:
     bits: int               # stored: 12 or 16
     photometric: str        # MONOCHROME1 or MONOCHROME2
     window: bool            # WindowCenter and WindowWidth are present
-    syntax: str             # ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless
+    syntax: str             # one of `SYNTAXES`
     finding: str = ""       # one of `FINDINGS` that it shows
 
 
@@ -45,20 +46,18 @@ def plan_phantoms(n: int, seed: int = 0, findings: float = 0.0) -> list[Shot]:
 
     A finding changes nothing else of the plan, and who has one at a low rate has the same one at a higher rate.
     """
-
-    def shots() -> Iterator[Shot]:
-        rng, chance, patient = np.random.default_rng([seed, n]), np.random.default_rng([seed, n, 1]), 0
-        while True:
-            patient += 1
-            ill, finding = chance.random() < findings, str(chance.choice(FINDINGS))
-            for number, view in enumerate(VISITS[rng.integers(len(VISITS))], 1):
-                yield Shot(f"study{patient:05d}/image{number}.dcm", patient, number, view,
-                           int(rng.choice((12, 16))), str(rng.choice(("MONOCHROME1", "MONOCHROME2"))),
-                           bool(rng.random() < 0.6),
-                           str(rng.choice(("ExplicitVRLittleEndian", "RLELossless", "JPEG2000Lossless"))),
-                           finding if ill and view != "lateral" else "")
-
-    return list(itertools.islice(shots(), n))
+    rng, chance, patient = np.random.default_rng([seed, n]), np.random.default_rng([seed, n, 1]), 0
+    shots: list[Shot] = []
+    while len(shots) < n:
+        patient += 1
+        ill, finding = chance.random() < findings, str(chance.choice(FINDINGS))
+        for number, view in enumerate(VISITS[rng.integers(len(VISITS))], 1):
+            bits, photometric = int(rng.choice((12, 16))), str(rng.choice(("MONOCHROME1", "MONOCHROME2")))
+            window, syntax = bool(rng.random() < 0.6), str(rng.choice(SYNTAXES))
+            shown = finding if ill and view != "lateral" else ""
+            path = f"study{patient:05d}/image{number}.dcm"
+            shots.append(Shot(path, patient, number, view, bits, photometric, window, syntax, shown))
+    return shots[:n]
 
 
 def write_phantoms(
@@ -119,11 +118,8 @@ def _drawn(shot: Shot, seed: int, size: int) -> tuple[int, int, View, float, int
     return seed * 100_003 + shot.patient, size, shot.view, aspect, shot.number, shot.finding
 
 
-def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
+def phantom_dataset(shot: Shot, seed: int, size: int) -> Dataset:
     """The pydicom Dataset of one phantom, complete with file meta information."""
-    from pydicom import uid
-    from pydicom.dataset import Dataset, FileMetaDataset
-
     pixels = phantom_image(*_drawn(shot, seed, size))
     levels = 1 << shot.bits
     stored = pixels >> (16 - shot.bits)
@@ -132,16 +128,13 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     if shot.photometric == "MONOCHROME1":
         stored = np.uint16(levels - 1) - stored
 
-    def make_uid(*parts: Any) -> str:
+    def make_uid(*parts: Any) -> uid.UID:
         return uid.generate_uid(entropy_srcs=["sapggan phantom", str(seed), *map(str, parts)])
 
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"                   # Digital X-Ray Image, for presentation
-    dataset.SOPInstanceUID = make_uid(shot.patient, shot.number)
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = make_uid(shot.patient, shot.number)
     dataset.StudyInstanceUID = make_uid(shot.patient)
     dataset.SeriesInstanceUID = make_uid(shot.patient, shot.view)
     dataset.PatientName = f"Phantom^Number {shot.patient}"
@@ -159,18 +152,12 @@ def phantom_dataset(shot: Shot, seed: int, size: int) -> Any:
     dataset.PatientOrientation = ["A", "F"] if shot.view == "lateral" else ["L", "F"]
     dataset.SeriesDescription = f"Synthetic phantom {shot.view}"
     dataset.BurnedInAnnotation = "NO"
-    dataset.ImagerPixelSpacing = [round(400 / size, 4)] * 2
-    dataset.PixelSpacing = dataset.ImagerPixelSpacing
+    dataset.ImagerPixelSpacing = dataset.PixelSpacing = [round(400 / size, 4)] * 2
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = 0, 1, "US"
-    dataset.PhotometricInterpretation = shot.photometric
     dataset.PresentationLUTShape = "INVERSE" if shot.photometric == "MONOCHROME1" else "IDENTITY"
     if shot.window:
         dataset.WindowCenter, dataset.WindowWidth = levels // 2, levels
-    dataset.Rows, dataset.Columns = stored.shape
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, shot.bits, shot.bits - 1
-    dataset.PixelData = stored.astype("<u2").tobytes()
-    dataset["PixelData"].VR = "OW"
+    dataset.set_pixel_data(stored, shot.photometric, shot.bits, generate_instance_uid=False)
     if shot.syntax != "ExplicitVRLittleEndian":
         dataset.compress(getattr(uid, shot.syntax), generate_instance_uid=False)
     return dataset

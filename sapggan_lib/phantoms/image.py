@@ -4,12 +4,11 @@ import math
 import zlib
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError, near_match
-from sapggan_lib.phantoms.findings import FINDINGS
-from sapggan_lib.phantoms.frontal import frontal
-from sapggan_lib.phantoms.lateral import lateral
+from sapggan_lib.phantoms.chest import FINDINGS, frontal, lateral
 
 View = Literal["PA", "AP", "lateral"]
 Box = tuple[int, int, int, int]
@@ -26,8 +25,6 @@ def phantom_image(
     apart. Patient left is at the image's right, as radiographs are hung. `finding`, one of `FINDINGS`, is added to
     that body where a frontal view shows it; all else stays as it is without. Raises `SapgganError` for another.
     """
-    import cv2
-
     depth, _, rng = _depth(seed, size, view, aspect, shot, finding)
     if size > len(depth):
         depth = cv2.resize(depth, (round(size * aspect), size), interpolation=cv2.INTER_CUBIC)
@@ -39,8 +36,6 @@ def finding_boxes(seed: int, size: int, view: View, aspect: float, shot: int, fi
 
     Around each opacity, the fluid, the whole enlarged heart; empty in a lateral view and without a finding.
     """
-    import cv2
-
     _, region, _ = _depth(seed, size, view, aspect, shot, finding)
     _, _, found, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
     boxes = found[1:, :4] * size / len(region)                                # the first is the background
@@ -91,8 +86,6 @@ def _body(rng: np.random.Generator) -> dict[str, float]:
 
 def _expose(depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What the detector and its processing make of it: uint16 `[H, W]`."""
-    import cv2
-
     soft: Any = cv2.GaussianBlur(depth.astype(np.float32), (0, 0), max(depth.shape[0] / 900, 0.5))
     coarse = rng.standard_normal((24, 24), np.float32)
     soft += 0.012 * cv2.resize(coarse, depth.shape[::-1], interpolation=cv2.INTER_CUBIC) * (soft > 0.1)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 
@@ -30,8 +31,6 @@ def place(x: np.ndarray, y: np.ndarray, points: Any) -> np.ndarray:
 
 def filled(x: np.ndarray, y: np.ndarray, curves: list[tuple[Any, Any, Any]]) -> np.ndarray:
     """Bones along curves `(u, y, half width)` on both sides, `[H, W]`: dense rims, lighter marrow."""
-    import cv2
-
     canvas = np.zeros(x.shape, np.uint8)
     for along, height, half in curves:
         for side in (-1, 1):
@@ -46,8 +45,6 @@ def vessels(
     x: np.ndarray, y: np.ndarray, b: dict[str, float], lung: np.ndarray, hila: tuple[tuple[float, float], ...]
 ) -> np.ndarray:
     """Branching vessels from each hilum, `[H, W]`, only where there is lung."""
-    import cv2
-
     rng = np.random.default_rng(int(b["vessels"]))
     canvas = np.zeros(x.shape, np.float32)
     per_unit = float(1 / (x[0, 1] - x[0, 0]))

@@ -11,8 +11,8 @@ import pytest
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.dicom.read import read_radiograph
+from sapggan_lib.phantoms.chest import FINDINGS
 from sapggan_lib.phantoms.files import _drawn, plan_phantoms, write_phantoms
-from sapggan_lib.phantoms.findings import FINDINGS
 from sapggan_lib.phantoms.image import phantom_image
 from sapggan_lib.preprocessing import preprocess
 

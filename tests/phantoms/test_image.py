@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.phantoms.findings import FINDINGS
+from sapggan_lib.phantoms.chest import FINDINGS
 from sapggan_lib.phantoms.image import _body, finding_boxes, phantom_image
 
 SEEDS = range(8)
