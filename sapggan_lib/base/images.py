@@ -11,6 +11,7 @@ from sapggan_lib.base.files import atomic_path
 
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # of PNG and JPEG
 COLLAPSE = 0.25  # of the data's spread; trainings of all four models at 32 pixels had 51 % at the least, once begun
+MAX_BYTES = 1 << 30  # of a file, and of a deflated one once inflated
 MAX_PIXELS = 1 << 26  # 67 million: four times the largest flat panel, and 128 MiB at 16 bit
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.images import MAX_PIXELS
+from sapggan_lib.base.images import MAX_BYTES, MAX_PIXELS
 from sapggan_lib.dicom.codestream import check_codestream
 from sapggan_lib.dicom.gray import pixel_spacing_ratio, presentation
 from sapggan_lib.dicom.terms import term
@@ -23,7 +23,6 @@ from sapggan_lib.dicom.view import ViewDecision, decide_view
 
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
 _JPEG2000 = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91")
-MAX_BYTES = 1 << 30  # of a file, and of a deflated one once inflated
 
 
 @dataclass(frozen=True)

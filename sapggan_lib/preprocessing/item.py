@@ -11,17 +11,8 @@ import numpy as np
 
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.base.images import is_image, read_image
-from sapggan_lib.dicom import (
-    MAX_BYTES,
-    burned_in,
-    decide_view,
-    header_facts,
-    read_header,
-    read_pixels,
-    require_pixels,
-    stretch,
-)
+from sapggan_lib.base.images import MAX_BYTES, is_image, read_image
+from sapggan_lib.dicom import burned_in, decide_view, header_facts, read_header, read_pixels, require_pixels, stretch
 from sapggan_lib.preprocessing.steps import transform
 from sapggan_lib.privacy import patient_hash
 

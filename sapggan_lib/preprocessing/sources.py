@@ -68,9 +68,7 @@ class Listing:
         return {"inputs": self._names.hexdigest(), "states": self._states.hexdigest(), "clahe": "2"}
 
 
-def list_inputs(
-    source: Path, out: Path, table: Path | str | None, config: PreprocessConfig, key: bytes
-) -> Listing:
+def list_inputs(source: Path, out: Path, table: Path | str | None, config: PreprocessConfig, key: bytes) -> Listing:
     """The inputs under `source`, with what the table says of them; a table beside images is found by itself.
 
     With any DICOM file there, every file is an input. Else only the PNG and JPEG files are, or the images inside
