@@ -19,6 +19,8 @@ from sapggan_lib.privacy import patient_hash
 MIN_SIDE = 16    # pixels; what is smaller shows no chest
 TOO_LARGE = "needs more memory than one image should"
 
+Answer = tuple[dict[str, Any], np.ndarray | None]      # a manifest row, and the image where it is kept
+
 
 @dataclass(frozen=True)
 class Item:
@@ -37,9 +39,7 @@ class Dropped(Exception):
     """An input that is not wanted; the message is the manifest's reason."""
 
 
-def process_item(
-    item: Item, config: PreprocessConfig, key: bytes, decode: bool = True
-) -> tuple[dict[str, Any], np.ndarray | None]:
+def process_item(item: Item, config: PreprocessConfig, key: bytes, decode: bool = True) -> Answer:
     """One input's manifest row, and its image where it is kept. A bad file gives a row with the reason.
 
     `decode` False stops before the pixels are decoded, with a row that has failed.

@@ -27,7 +27,7 @@ from sapggan_lib.base import cluster
 from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import ROOT, atomic_path, write_json
-from sapggan_lib.preprocessing.item import TOO_LARGE, Item, process_item
+from sapggan_lib.preprocessing.item import TOO_LARGE, Answer, Item, process_item
 from sapggan_lib.preprocessing.sources import unpack
 from sapggan_lib.privacy import patient_key
 
@@ -38,8 +38,6 @@ AT_ONCE = 1024         # shards on a cluster at once
 MEMORY = 6 << 30       # address space of a child process, in bytes
 TOO_SLOW = f"took more than {CPU_SECONDS} s of processor time to decode"
 CHILD = "from sapggan_lib.preprocessing.parallel import answer_requests; answer_requests()"
-
-Answer = tuple[dict[str, Any], np.ndarray | None]      # a manifest row, and the image where it is kept
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import atomic_path, only_one, sweep
 from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.preprocessing.finished import Summary, count_rows, difference
-from sapggan_lib.preprocessing.item import Item
-from sapggan_lib.preprocessing.parallel import Answer, process_all, results
+from sapggan_lib.preprocessing.item import Answer, Item
+from sapggan_lib.preprocessing.parallel import process_all, results
 from sapggan_lib.preprocessing.sources import list_inputs
 from sapggan_lib.privacy import key_mark, patient_key, write_paths
 from sapggan_lib.store import IMAGE_FILES, open_store, read_facts, read_manifest, write_manifest, write_parts

@@ -51,11 +51,7 @@ def _latin1(text: str, encoding: str = "latin1") -> bytes:
     return text.encode("latin1")
 
 
-ALLOWED: dict[str, Any] = {
-    "numpy dtype": _Dtype,
-    "numpy ndarray": _Array,
-    "_codecs encode": _latin1,
-} | {
+ALLOWED: dict[str, Any] = {"numpy dtype": _Dtype, "numpy ndarray": _Array, "_codecs encode": _latin1} | {
     f"numpy.{core}.{name}": stand_in
     for core in ("core", "_core")
     for name, stand_in in (("multiarray _reconstruct", _Array), ("numeric _frombuffer", _frombuffer))
