@@ -1,6 +1,5 @@
 """The image store: opened, written, its manifest read; and pickles read without running what they say."""
 
-from sapggan_lib.store.pickles import load_pickle
 from sapggan_lib.store.store import (
     IMAGE_FILES,
     Store,
