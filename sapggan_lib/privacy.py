@@ -129,9 +129,7 @@ def _make_key(path: Path) -> None:
         temporary.flush()
         try:
             path.hardlink_to(temporary.name)
-        except FileExistsError:
-            raise
-        except OSError:                                        # a file system without hard links
+        except OSError:                                        # no hard links here; or the key is, as "x" will say
             with path.open("x") as stream:
                 path.chmod(0o600)
                 stream.write(key)
