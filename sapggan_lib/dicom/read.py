@@ -52,7 +52,7 @@ def read_radiograph(path: Path | str) -> Radiograph:
 
 def read_header(data: bytes) -> Any:
     """Parse a DICOM file's bytes to a pydicom Dataset, pixels still encoded. Raises `SapgganError`."""
-    from pydicom import dcmread
+    from pydicom import dcmread, uid
 
     if len(data) > MAX_BYTES:
         raise SapgganError(f"{len(data):,} bytes are more than a radiograph has")
@@ -70,11 +70,9 @@ def read_header(data: bytes) -> Any:
                 if element.keyword == "PixelData":
                     break
             if "TransferSyntaxUID" not in dataset.file_meta:
-                from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-
                 implicit, little = dataset.original_encoding
-                explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-                dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+                explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+                dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
     except SapgganError:
         raise
     except MemoryError:
@@ -140,10 +138,8 @@ def header_facts(dataset: Any) -> dict[str, str]:
         "photometric": term(dataset, "PhotometricInterpretation"),
         "transfer_syntax": syntax.name if syntax.is_transfer_syntax and not syntax.is_private else "unknown",
     }
-    for column, keyword in (("rows", "Rows"), ("columns", "Columns"), ("bits_stored", "BitsStored")):
-        value = dataset.get(keyword)
-        facts[column] = str(value) if isinstance(value, int) else ""
-    return facts
+    numbers = {"rows": dataset.get("Rows"), "columns": dataset.get("Columns"), "bits_stored": dataset.get("BitsStored")}
+    return facts | {column: str(value) if isinstance(value, int) else "" for column, value in numbers.items()}
 
 
 def burned_in(dataset: Any) -> bool:
