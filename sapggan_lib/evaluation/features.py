@@ -1,6 +1,5 @@
 """Images to features, once: what an extractor is, feature files, and where images come from."""
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,11 +41,6 @@ class Extractor:
         if features.ndim != 2:
             raise SapgganError(f"extractor {self.name}: gave {tuple(features.shape)} instead of [N, D] features")
         return features.float().cpu().numpy()
-
-    @property
-    def dim(self) -> int:
-        """How many features it gives, D; runs it once."""
-        return self(np.zeros((1, self.input_size, self.input_size), np.uint8)).shape[1]
 
     @property
     def provenance(self) -> dict[str, Any]:
@@ -100,12 +94,10 @@ def extract_features(images: np.ndarray, extractor: Extractor, batch: int = 8, p
     """Features of all `images` (uint8 `[N, H, W]` or `[N, H, W, 3]`, maybe memory-mapped), in order."""
     check_images(images)
     parts = []
-    title = f"features ({extractor.name})"
-    with progress_bar(len(images), title) if progress else contextlib.nullcontext() as bar:
+    with progress_bar(len(images), f"features ({extractor.name})", disable=not progress) as bar:
         for start in range(0, len(images), batch):
             parts.append(extractor(np.asarray(images[start:start + batch])))
-            if bar:
-                bar.update(len(parts[-1]))
+            bar.update(len(parts[-1]))
     array = np.concatenate(parts)
     if not np.isfinite(array).all():
         raise SapgganError(f"extractor {extractor.name}: gave infinite or undefined features; check its input range")
