@@ -66,14 +66,14 @@ def arm_scores(
     return {name: model.decision_function(test) for name, model in arms.items()}
 
 
-def fit(side: Cases, balanced: bool = False) -> "Pipeline":
-    """A logistic regression of standardised features; `balanced` weighs both classes alike."""
+def fit(side: Cases, balanced: bool = False, strength: float = STRENGTH) -> "Pipeline":
+    """A logistic regression of standardised features; `balanced` weighs both classes alike, `strength` is its C."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     weights = "balanced" if balanced else None
-    regression = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight=weights, warm_start=True)
+    regression = LogisticRegression(C=strength, max_iter=1000, class_weight=weights, warm_start=True)
     return make_pipeline(StandardScaler(), regression).fit(side.both, side.truth)
 
 
@@ -95,16 +95,19 @@ def class_consistency(real: Cases, generated: Cases, seed: int = 0) -> tuple[flo
     AUROC with its 95 % interval. About .5: the generator ignores the class that it is asked for.
     """
     scores, truth = fit(real, balanced=True).decision_function(generated.both), generated.truth
-    draws = resample(np.arange(len(truth)), DRAWS, seed)
-    low, high = np.quantile(auroc(scores, truth, draws), [0.025, 0.975])
-    return float(auroc(scores, truth, np.ones((1, len(truth))))[0]), float(low), float(high)
+    values = auroc(scores, truth, resample(np.arange(len(truth)), DRAWS, seed))
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return float(values[0]), float(low), float(high)
 
 
 def resample(patients: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """How often each image is in each of `draws` samples of patients with replacement, `[draws, T]`."""
+    """How often each image is in the patients as they are, and in each of `draws` samples of them with replacement.
+
+    `[1 + draws, T]`, the first row ones.
+    """
     names, places = np.unique(patients, return_inverse=True)
     counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    return counts[:, places].astype(float)
+    return np.concatenate([np.ones((1, len(patients))), counts[:, places]])
 
 
 def auroc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -142,10 +145,8 @@ def compare_arms(
     Columns arm, metric, against ("": the metric itself), value, low, high. Each draw of the bootstrap takes patients
     and repeats with replacement, the same for all arms; a difference is of means over the repeats.
     """
-    rng = np.random.default_rng(seed)
-    weights = np.concatenate([np.ones((1, len(truth))), resample(patients, draws, seed)])
-    picked = rng.multinomial(len(repeats), np.full(len(repeats), 1 / len(repeats)), draws)
-    shares = np.concatenate([np.ones((1, len(repeats))), picked]) / len(repeats)        # [1 + draws, repeats]
+    weights = resample(patients, draws, seed)
+    shares = resample(np.arange(len(repeats)), draws, seed) / len(repeats)              # [1 + draws, repeats]
     rows = []
     for metric, function in METRICS.items():
         values = {arm: (np.stack([function(one[arm], truth, weights) for one in repeats], 1) * shares).sum(1)
