@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation.features import Features, arrays
+from sapggan_lib.evaluation.features import AnyFeatures, arrays
 from sapggan_lib.evaluation.kernel import kernel_distance
 
 
@@ -81,15 +81,13 @@ def coverage(pair: Pair) -> float:
     return float((pair.across.min(1) < pair.radii[0]).mean())
 
 
-def coverage_scores(
-    real_features: Features | np.ndarray, fake_features: Features | np.ndarray, k: int = 5
-) -> dict[str, float]:
+def coverage_scores(real: AnyFeatures, fake: AnyFeatures, k: int = 5) -> dict[str, float]:
     """`precision`, `recall`, `density`, `coverage` of `[N, D]` features by `k` nearest neighbours (needs N > k).
 
     Equal to those of `prdc`.
     """
-    real, fake = arrays(real_features, fake_features)
-    pair = Pair.of(real, fake, k)
+    x, y = arrays(real, fake)
+    pair = Pair.of(x, y, k)
     return {score.__name__: score(pair) for score in (precision, recall, density, coverage)}
 
 
@@ -107,16 +105,13 @@ class Neighbours:
     closer_to_train: float        # share nearer to such a part than to as many held-out images; 0.5 without copying
 
 
-def nearest_neighbours(
-    train_features: Features | np.ndarray, held_out_features: Features | np.ndarray,
-    fake_features: Features | np.ndarray, seed: int = 0,
-) -> Neighbours:  # fmt: skip
+def nearest_neighbours(train: AnyFeatures, held_out: AnyFeatures, fake: AnyFeatures, seed: int = 0) -> Neighbours:
     """Look for memorisation: generated images against those trained on and those held out, by features `[N, D]`.
 
     Authenticity: Alaa et al. 2022 (arXiv 2102.08921). `closer_to_train` averages over `to_as_many`, since the nearest
     of many is nearer. No metric finds all copies (arXiv 2306.04675).
     """
-    train, held_out, fake = arrays(train_features, held_out_features, fake_features)
+    train, held_out, fake = arrays(train, held_out, fake)
     if min(len(train), len(held_out) + 1, len(fake) + 1) < 2:
         raise SapgganError("nearest neighbours need two training images, one held-out and one generated image")
     within = distances(train, train)

@@ -73,6 +73,9 @@ class Features:
             raise SapgganError(f"{path}: not a feature file ({error}); make one with extract_features") from None
 
 
+AnyFeatures = Features | np.ndarray               # [N, D], with or without what made them
+
+
 def check_protocol(*sides: Features) -> None:
     """Refuse features made by different extractors, weights, input sizes or resize rules."""
     for side in sides[1:]:
@@ -84,7 +87,7 @@ def check_protocol(*sides: Features) -> None:
                 )
 
 
-def arrays(*sides: Features | np.ndarray) -> list[np.ndarray]:
+def arrays(*sides: AnyFeatures) -> list[np.ndarray]:
     """Features as float64 `[N, D]`, whichever way they come. Those of two protocols are refused."""
     check_protocol(*(side for side in sides if isinstance(side, Features)))
     return [np.asarray(side.array if isinstance(side, Features) else side, np.float64) for side in sides]

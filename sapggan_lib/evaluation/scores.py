@@ -11,7 +11,7 @@ import numpy as np
 from sapggan_lib import models
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation.coverage import Pair, coverage, density, precision, recall
-from sapggan_lib.evaluation.features import Extractor, Features, arrays, check_protocol, extract_features
+from sapggan_lib.evaluation.features import AnyFeatures, Extractor, Features, arrays, check_protocol, extract_features
 from sapggan_lib.evaluation.frechet import frechet_distance
 from sapggan_lib.evaluation.intervals import Interval, Numbers, jackknife, student_t
 from sapggan_lib.evaluation.kernel import kernel_distance
@@ -84,9 +84,8 @@ class Evaluation:
 
 
 def evaluate(
-    real: Features | np.ndarray, fake: Features | np.ndarray, *, seed: int = 0, k: int = 5, blocks: int = 10,
-    n_real: int | None = None,
-) -> Evaluation:  # fmt: skip
+    real: AnyFeatures, fake: AnyFeatures, *, seed: int = 0, k: int = 5, blocks: int = 10, n_real: int | None = None
+) -> Evaluation:
     """Score `fake` against `real` by every metric of `METRICS`; both must come from one extractor.
 
     Intervals: delete-one-block jackknife over `blocks` random blocks of both sides, with Student's t.
