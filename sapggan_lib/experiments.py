@@ -24,6 +24,7 @@ from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.evaluation import Features
 from sapggan_lib.models import Generator, generate
 from sapggan_lib.notebook import Notebook
+from sapggan_lib.preprocessing import resize, to_channels
 from sapggan_lib.training import CHECKPOINT, TrainConfig, spread, train
 
 FACTS = "comparison.json"    # beside each training: what it was made of
@@ -36,26 +37,20 @@ def colour_images(folder: Path | str, size: int, n: int) -> np.ndarray:
     number is printed. Raises `SapgganError` when nothing is left.
     """
     images: list[np.ndarray] = []
-    left_out = 0
+    tried = 0
     for path in sorted(Path(folder).rglob("*")):
         if len(images) < n and path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-            try:
-                images.append(_middle_square(read_image(io.BytesIO(path.read_bytes()), path.name), size))
-            except (SapgganError, OSError):
-                left_out += 1
-    print(f"{len(images):,} colour images, {left_out:,} files left out")
+            tried += 1
+            with contextlib.suppress(SapgganError, OSError):
+                image = read_image(io.BytesIO(path.read_bytes()), path.name)
+                side = min(image.shape[:2])
+                if side >= size and image.dtype == np.uint8:
+                    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+                    images.append(to_channels(resize(image[top:top + side, left:left + side], size), 3))
+    print(f"{len(images):,} colour images, {tried - len(images):,} files left out")
     if not images:
         raise SapgganError(f"{folder}: no PNG or JPEG of {size} pixels or more; name a folder of colour images")
     return np.stack(images)
-
-
-def _middle_square(image: np.ndarray, size: int) -> np.ndarray:
-    side = min(image.shape[:2])
-    if side < size or image.dtype != np.uint8:
-        raise SapgganError(f"{image.dtype} image with a side of {side} pixels; needs 8 bits and {size} pixels or more")
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    square = cv2.resize(image[top:top + side, left:left + side], (size, size), interpolation=cv2.INTER_AREA)
-    return square if square.ndim == 3 else np.repeat(square[..., None], 3, axis=2)
 
 
 def variant(
@@ -156,18 +151,14 @@ def compare(
 
 def _prepare(label: str, facts: dict[str, Any], folder: Path, begun: Path | None) -> Path:
     """The folder in which the training of `facts` stands or may begin; one of other facts that is in the way goes."""
-    out, before = place_of(folder, label, facts["seed"]), place_of(begun, label, facts["seed"]) if begun else None
-
-    def facts_in(place: Path | None) -> dict[str, Any]:
-        remembered = place / FACTS if place else None
-        return json.loads(remembered.read_text(encoding="utf-8")) if remembered and remembered.exists() else {}
-
-    earlier = facts_in(before)
-    if before and earlier == facts:
+    out, before = (place_of(place, label, facts["seed"]) for place in (folder, begun or folder))
+    now, earlier = (json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+                    for path in (out / FACTS, before / FACTS))  # fmt: skip
+    if earlier == facts:
         return before
-    if facts_in(out) != facts:
+    if now != facts:
         shutil.rmtree(out, ignore_errors=True)
-        if before and earlier | {"train": facts["train"]} == facts:
+        if begun and earlier | {"train": facts["train"]} == facts:
             shutil.copytree(before, out)
         write_json(out / FACTS, facts)
     return out

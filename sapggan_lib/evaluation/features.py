@@ -1,6 +1,5 @@
 """Images to features, once: what an extractor is, feature files, and where images come from."""
 
-import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,11 +43,6 @@ class Extractor:
         return features.float().cpu().numpy()
 
     @property
-    def dim(self) -> int:
-        """How many features it gives, D; runs it once."""
-        return self(np.zeros((1, self.input_size, self.input_size), np.uint8)).shape[1]
-
-    @property
     def provenance(self) -> dict[str, Any]:
         """What must travel with the features: name, metric, weights' hash, input size, resize rule."""
         return {
@@ -79,6 +73,9 @@ class Features:
             raise SapgganError(f"{path}: not a feature file ({error}); make one with extract_features") from None
 
 
+AnyFeatures = Features | np.ndarray               # [N, D], with or without what made them
+
+
 def check_protocol(*sides: Features) -> None:
     """Refuse features made by different extractors, weights, input sizes or resize rules."""
     for side in sides[1:]:
@@ -90,7 +87,7 @@ def check_protocol(*sides: Features) -> None:
                 )
 
 
-def arrays(*sides: Features | np.ndarray) -> list[np.ndarray]:
+def arrays(*sides: AnyFeatures) -> list[np.ndarray]:
     """Features as float64 `[N, D]`, whichever way they come. Those of two protocols are refused."""
     check_protocol(*(side for side in sides if isinstance(side, Features)))
     return [np.asarray(side.array if isinstance(side, Features) else side, np.float64) for side in sides]
@@ -100,12 +97,10 @@ def extract_features(images: np.ndarray, extractor: Extractor, batch: int = 8, p
     """Features of all `images` (uint8 `[N, H, W]` or `[N, H, W, 3]`, maybe memory-mapped), in order."""
     check_images(images)
     parts = []
-    title = f"features ({extractor.name})"
-    with progress_bar(len(images), title) if progress else contextlib.nullcontext() as bar:
+    with progress_bar(len(images), f"features ({extractor.name})", disable=not progress) as bar:
         for start in range(0, len(images), batch):
             parts.append(extractor(np.asarray(images[start:start + batch])))
-            if bar:
-                bar.update(len(parts[-1]))
+            bar.update(len(parts[-1]))
     array = np.concatenate(parts)
     if not np.isfinite(array).all():
         raise SapgganError(f"extractor {extractor.name}: gave infinite or undefined features; check its input range")

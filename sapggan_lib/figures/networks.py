@@ -66,22 +66,24 @@ def plot_gates(ax: Axes, gates: Mapping[int, np.ndarray]) -> Axes:
     return ax
 
 
-def plot_loss_shapes(ax: Axes, shapes: Mapping[str, Sequence[float]], logits: Sequence[float], xlabel: str) -> Axes:
-    """A loss over one logit, one line per loss. `shapes`: label to values `[N]` at `logits` `[N]`."""
-    for index, (label, values) in enumerate(shapes.items()):
-        ax.plot(logits, values, label=label, **dashed(index))
-    ax.set(xlabel=xlabel, ylabel="loss")
+def draw_lines(ax: Axes, lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], **axes: str) -> Axes:
+    """Lines with a legend. `lines`: label to x and y, `[N]` each; `axes`: their names."""
+    for index, (label, (x, y)) in enumerate(lines.items()):
+        ax.plot(x, y, label=label, **dashed(index))
+    ax.set(**axes)
     ax.legend()
     return ax
+
+
+def plot_loss_shapes(ax: Axes, shapes: Mapping[str, Sequence[float]], logits: Sequence[float], xlabel: str) -> Axes:
+    """A loss over one logit, one line per loss. `shapes`: label to values `[N]` at `logits` `[N]`."""
+    return draw_lines(ax, {label: (logits, values) for label, values in shapes.items()}, xlabel=xlabel, ylabel="loss")
 
 
 def plot_losses(ax: Axes, log: Log) -> Axes:
     """Losses of both networks over thousands of images shown. `log`: rows of a training run's log.jsonl."""
-    for index, (key, label) in enumerate((("loss_d", "discriminator"), ("loss_g", "generator"))):
-        ax.plot(*curve(log, key), label=label, **dashed(index))
-    ax.set(xlabel="kimg", ylabel="loss")
-    ax.legend()
-    return ax
+    lines = {"discriminator": curve(log, "loss_d"), "generator": curve(log, "loss_g")}
+    return draw_lines(ax, lines, xlabel="kimg", ylabel="loss")
 
 
 def plot_spread(ax: Axes, logs: Mapping[str, Log]) -> Axes:
@@ -102,9 +104,8 @@ def plot_spread(ax: Axes, logs: Mapping[str, Log]) -> Axes:
 
 def plot_dead_steps(ax: Axes, logs: Mapping[str, Log]) -> Axes:
     """Share of steps in which the discriminator's loss is exactly 0, over kimg, one line per training."""
-    for index, (label, log) in enumerate(logs.items()):
-        ax.plot(*curve(log, "dead_d"), label=label, **dashed(index))
-    ax.set(xlabel="kimg", ylabel="dead steps of the discriminator (share)", ylim=(-0.03, 1.03))
+    draw_lines(ax, {label: curve(log, "dead_d") for label, log in logs.items()}, xlabel="kimg")
+    ax.set(ylabel="dead steps of the discriminator (share)", ylim=(-0.03, 1.03))
     ax.legend(fontsize="small")
     return ax
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -20,22 +19,14 @@ DASHES = ["-", "--", "-.", ":"]
 
 def use_style() -> None:
     """Set the project's matplotlib style; call once at the top of a notebook."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
-    plt.rcParams.update(
-        {
-            "figure.dpi": 110,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 200,
-            "savefig.bbox": "tight",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titleweight": "bold",
-            "axes.titlelocation": "left",
-            "legend.frameon": False,
-            "image.cmap": "gray",
-            "pdf.fonttype": 42,  # text stays text in the PDF
-        }
-    )
+    sns.set_theme(style="ticks", palette="colorblind", rc={
+        "figure.dpi": 110, "figure.constrained_layout.use": True,
+        "savefig.dpi": 200, "savefig.bbox": "tight",
+        "axes.spines.top": False, "axes.spines.right": False,
+        "axes.titleweight": "bold", "axes.titlelocation": "left",
+        "legend.frameon": False, "image.cmap": "gray",
+        "pdf.fonttype": 42,  # text stays text in the PDF
+    })  # fmt: skip
 
 
 def save_figure(figure: Figure, folder: Path | str, name: str) -> list[Path]:

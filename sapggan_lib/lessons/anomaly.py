@@ -102,7 +102,7 @@ def bootstrap(
     `scores` maps a method to `[M]`; `abnormal` is bool `[M]`. The columns share their draws, so that a difference of
     two columns is the paired bootstrap of their difference.
     """
-    weights = np.concatenate([np.ones((1, len(patients))), uses.resample(patients, draws, seed)])  # [1 + draws, M]
+    weights = uses.resample(patients, draws, seed)                                          # [1 + draws, M]
     return pd.DataFrame({name: uses.auroc(values, abnormal, weights) for name, values in scores.items()})
 
 

@@ -8,38 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sapggan_lib.base.errors import SapgganError, near_match
-from sapggan_lib.uses import fanogan
 from sapggan_lib.uses.detector import Detector, Method, Result, gray, shrink
-from sapggan_lib.uses.opacities import DrawnOpacities
-from sapggan_lib.uses.places import Neighbours, PaDiM
+from sapggan_lib.uses.fanogan import FAnoGAN
+from sapggan_lib.uses.places import DrawnOpacities, Neighbours, PaDiM
+
+SIDE = 32           # pixels to which images are shrunk where a method looks at pixels
+COMPONENTS = 50     # of PCA
 
 
-@dataclass(frozen=True)
+def pixels(images: np.ndarray) -> np.ndarray:
+    """Images uint8 `[N, H, W]` as float32 `[N, SIDE * SIDE]`."""
+    return shrink(images, SIDE).reshape(len(images), -1).astype(np.float32)
+
+
 class PCA:
     """The mean square of what the first principal components of normal images leave of an image."""
-
-    components: int = 50
-    side: int = 32                          # to which images are shrunk
 
     def fit(self, images: np.ndarray) -> Detector:
         from sklearn import decomposition
 
-        pixels = shrink(gray(images), self.side)
-        model = decomposition.PCA(min(self.components, len(pixels) - 1), random_state=0).fit(pixels)
+        model = decomposition.PCA(min(COMPONENTS, len(images) - 1), random_state=0).fit(pixels(gray(images)))
 
         def function(images: np.ndarray) -> Result:
-            pixels = shrink(images, self.side)
-            left = (pixels - model.inverse_transform(model.transform(pixels))) ** 2
-            return left.mean(1), left.reshape(-1, self.side, self.side)
+            flat = pixels(images)
+            left = (flat - model.inverse_transform(model.transform(flat))) ** 2
+            return left.mean(1), left.reshape(-1, SIDE, SIDE)
 
         return Detector(function)
 
 
-@dataclass(frozen=True)
 class MeanIntensity:
     """How bright an image is; it learns nothing, and any method that is not above it has learned nothing either."""
 
@@ -47,54 +46,17 @@ class MeanIntensity:
         return Detector(lambda images: (images.mean((1, 2)), None))
 
 
-@dataclass(frozen=True)
 class NearestImage:
     """One minus the correlation with the normal image that is most alike."""
 
-    side: int = 32
-
     def fit(self, images: np.ndarray) -> Detector:
         def standard(images: np.ndarray) -> np.ndarray:
-            pixels = shrink(images, self.side)
-            pixels = pixels - pixels.mean(1, keepdims=True)
-            return pixels / np.linalg.norm(pixels, axis=1, keepdims=True).clip(1e-6)
+            flat = pixels(images)
+            flat = flat - flat.mean(1, keepdims=True)
+            return flat / np.linalg.norm(flat, axis=1, keepdims=True).clip(1e-6)
 
         bank = standard(gray(images))
         return Detector(lambda images: (1 - (standard(images) @ bank.T).max(1), None))
-
-
-@dataclass(frozen=True)
-class FAnoGAN:
-    """What a generator of normal images leaves of an image, in pixels and in its discriminator's features.
-
-    Schlegl 2019 (f-AnoGAN, izi_f): an encoder is trained to find the latent vector, both networks stay as they are.
-    """
-
-    generator: Path | str | None = None     # a training's folder; a .safetensors file: pixels alone
-    kappa: float = 1.0                      # weight of the features
-    kimg: float = 20.0                      # images that the encoder is shown, thousands
-    seed: int = 0
-
-    def fit(self, images: np.ndarray) -> Detector:
-        if self.generator is None:
-            raise SapgganError("f-anogan: needs a generator; name the folder of a training on normal images")
-        generator, discriminator = fanogan.load_networks(Path(self.generator))
-        residual = fanogan.Residual(generator, discriminator, self.kappa)
-
-        def to_tensor(images: np.ndarray) -> Tensor:
-            side = generator.resolution
-            small = shrink(images, side).reshape(-1, 1, side, side) / 127.5 - 1
-            return torch.from_numpy(small).expand(-1, generator.config["channels"], -1, -1)
-
-        encoder = fanogan.train_encoder(residual, to_tensor(gray(images)), self.kimg, seed=self.seed)
-
-        @torch.no_grad()
-        def function(images: np.ndarray) -> Result:
-            parts = [residual(encoder, batch) for batch in to_tensor(images).split(16)]
-            scores, maps = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-            return scores, maps
-
-        return Detector(function)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import torch
 
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.evaluation import load_images
-from sapggan_lib.models import Discriminator, to_float
+from sapggan_lib.models import Discriminator
 from sapggan_lib.store import read_manifest
 from sapggan_lib.uses.copies import nearest, plant
-from sapggan_lib.uses.detector import gray
+from sapggan_lib.uses.detector import for_network, gray
 
 NEARER = 0.99              # share of real images that stand out less than a copy
 MOST = 1000                # real images a question
@@ -207,9 +206,7 @@ def realness(network: Discriminator, images: np.ndarray, seed: int = 0, rounds: 
 
     Means over several orders, as it sees some images together and judges their variety, too.
     """
-    random, channels, resolution = np.random.default_rng(seed), network.config["channels"], network.config["resolution"]
-    small = [cv2.resize(image, (resolution, resolution), interpolation=cv2.INTER_AREA) for image in images]
-    shown = to_float(torch.from_numpy(np.stack(small))).expand(-1, channels, -1, -1)
+    random, shown = np.random.default_rng(seed), for_network(images, network.config)
     logits, fit = np.zeros((rounds, len(images))), -(-len(images) // network.group) * network.group
     for row in logits:
         for part in np.resize(random.permutation(len(images)), fit).reshape(-1, network.group):

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from sapggan_lib.uses.ranking import METRICS, auroc, resample
+
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
@@ -66,14 +68,14 @@ def arm_scores(
     return {name: model.decision_function(test) for name, model in arms.items()}
 
 
-def fit(side: Cases, balanced: bool = False) -> "Pipeline":
-    """A logistic regression of standardised features; `balanced` weighs both classes alike."""
+def fit(side: Cases, balanced: bool = False, strength: float = STRENGTH) -> "Pipeline":
+    """A logistic regression of standardised features; `balanced` weighs both classes alike, `strength` is its C."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     weights = "balanced" if balanced else None
-    regression = LogisticRegression(C=STRENGTH, max_iter=1000, class_weight=weights, warm_start=True)
+    regression = LogisticRegression(C=strength, max_iter=1000, class_weight=weights, warm_start=True)
     return make_pipeline(StandardScaler(), regression).fit(side.both, side.truth)
 
 
@@ -95,38 +97,9 @@ def class_consistency(real: Cases, generated: Cases, seed: int = 0) -> tuple[flo
     AUROC with its 95 % interval. About .5: the generator ignores the class that it is asked for.
     """
     scores, truth = fit(real, balanced=True).decision_function(generated.both), generated.truth
-    draws = resample(np.arange(len(truth)), DRAWS, seed)
-    low, high = np.quantile(auroc(scores, truth, draws), [0.025, 0.975])
-    return float(auroc(scores, truth, np.ones((1, len(truth))))[0]), float(low), float(high)
-
-
-def resample(patients: np.ndarray, draws: int, seed: int) -> np.ndarray:
-    """How often each image is in each of `draws` samples of patients with replacement, `[draws, T]`."""
-    names, places = np.unique(patients, return_inverse=True)
-    counts = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    return counts[:, places].astype(float)
-
-
-def auroc(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of scores `[T]` for each row of weights `[B, T]`; nan where one class is missing."""
-    above = scores[truth][:, None] - scores[~truth]
-    wins = (above > 0) + 0.5 * (above == 0)                                             # [positives, negatives]
-    positive, negative = weights[:, truth], weights[:, ~truth]
-    with np.errstate(invalid="ignore"):
-        return np.asarray(((positive @ wins) * negative).sum(1) / (positive.sum(1) * negative.sum(1)))
-
-
-def average_precision(scores: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean precision over the positives, from the highest score down, for each row of weights `[B, T]`."""
-    order = np.argsort(-scores, kind="stable")
-    ends = np.searchsorted(-scores[order], -scores[order], side="right") - 1            # equal scores come together
-    hits = weights[:, order] * truth[order]
-    with np.errstate(invalid="ignore"):
-        precision = (hits.cumsum(1) / weights[:, order].cumsum(1))[:, ends]
-        return np.asarray(np.where(hits > 0, hits * precision, 0).sum(1) / hits.sum(1))
-
-
-METRICS = {"AUROC": auroc, "average precision": average_precision}
+    values = auroc(scores, truth, resample(np.arange(len(truth)), DRAWS, seed))
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return float(values[0]), float(low), float(high)
 
 
 def compare_arms(
@@ -142,10 +115,8 @@ def compare_arms(
     Columns arm, metric, against ("": the metric itself), value, low, high. Each draw of the bootstrap takes patients
     and repeats with replacement, the same for all arms; a difference is of means over the repeats.
     """
-    rng = np.random.default_rng(seed)
-    weights = np.concatenate([np.ones((1, len(truth))), resample(patients, draws, seed)])
-    picked = rng.multinomial(len(repeats), np.full(len(repeats), 1 / len(repeats)), draws)
-    shares = np.concatenate([np.ones((1, len(repeats))), picked]) / len(repeats)        # [1 + draws, repeats]
+    weights = resample(patients, draws, seed)
+    shares = resample(np.arange(len(repeats)), draws, seed) / len(repeats)              # [1 + draws, repeats]
     rows = []
     for metric, function in METRICS.items():
         values = {arm: (np.stack([function(one[arm], truth, weights) for one in repeats], 1) * shares).sum(1)

@@ -1,13 +1,16 @@
 """What a detector of anomalies is, and what a method that makes one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import torch
+from torch import Tensor
 
 from sapggan_lib import evaluation
+from sapggan_lib.models import to_float
 
 Result = tuple[np.ndarray, np.ndarray | None]
 
@@ -38,6 +41,10 @@ def gray(images: np.ndarray) -> np.ndarray:
 
 
 def shrink(images: np.ndarray, side: int) -> np.ndarray:
-    """Images uint8 `[N, H, W]` as float32 `[N, side * side]`, by areas."""
-    small = [cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images]
-    return np.stack(small).reshape(len(small), -1).astype(np.float32)
+    """Images uint8 `[N, H, W]` as `[N, side, side]`, by areas."""
+    return np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA) for image in images])
+
+
+def for_network(images: np.ndarray, config: Mapping[str, Any]) -> Tensor:
+    """Images uint8 `[N, H, W]` as a network of this configuration takes them: `[N, C, R, R]` in [-1, 1]."""
+    return to_float(torch.from_numpy(shrink(images, config["resolution"]))).expand(-1, config["channels"], -1, -1)

@@ -13,6 +13,7 @@ from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.progress import progress_bar
 from sapggan_lib.models import Discriminator, Generator
 from sapggan_lib.training import load_discriminator
+from sapggan_lib.uses.detector import Detector, Result, for_network, gray
 
 
 class Encoder(nn.Sequential):
@@ -88,3 +89,30 @@ def train_encoder(residual: Residual, images: Tensor, kimg: float, batch: int = 
     if not loss.isfinite():
         raise SapgganError("f-AnoGAN: the encoder's loss is not finite; take a generator that finished its training")
     return encoder.eval()
+
+
+@dataclass(frozen=True)
+class FAnoGAN:
+    """What a generator of normal images leaves of an image, in pixels and in its discriminator's features.
+
+    Schlegl 2019 (f-AnoGAN, izi_f): an encoder is trained to find the latent vector, both networks stay as they are.
+    """
+
+    generator: Path | str | None = None     # a training's folder; a .safetensors file: pixels alone
+    kimg: float = 20.0                      # images that the encoder is shown, thousands
+    seed: int = 0
+
+    def fit(self, images: np.ndarray) -> Detector:
+        if self.generator is None:
+            raise SapgganError("f-anogan: needs a generator; name the folder of a training on normal images")
+        generator, discriminator = load_networks(Path(self.generator))
+        residual = Residual(generator, discriminator, kappa=1.0)
+        encoder = train_encoder(residual, for_network(gray(images), generator.config), self.kimg, seed=self.seed)
+
+        @torch.no_grad()
+        def function(images: np.ndarray) -> Result:
+            parts = [residual(encoder, batch) for batch in for_network(images, generator.config).split(16)]
+            scores, maps = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+            return scores, maps
+
+        return Detector(function)

@@ -1,15 +1,16 @@
-"""Detectors that compare, place by place, the features of a network that was trained on photographs."""
+"""Detectors by the features of a network that was trained on photographs: compared place by place, or pooled."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sapggan_lib import evaluation
+from sapggan_lib.uses.augmentation import Cases, fit
 from sapggan_lib.uses.detector import Detector, Result, gray
 
 
@@ -21,15 +22,13 @@ class PaDiM:
     side: int = 28                          # of the grid of places
     dims: int = 100                         # features kept, by chance
     regularisation: float = 0.01
-    reduce: Literal["max", "mean"] = "max"  # of a map to its score
-    seed: int = 0
 
     def fit(self, images: np.ndarray) -> Detector:
         kept: Tensor | None = None
         total = outer = torch.zeros(())
         for maps in feature_maps(images, self.blocks, self.side):        # [N, D, P] by batches
             if kept is None:
-                random = torch.Generator().manual_seed(self.seed)
+                random = torch.Generator().manual_seed(0)
                 kept = torch.randperm(maps.shape[1], generator=random)[: self.dims].sort().values
             places = maps[:, kept].permute(2, 1, 0).double()             # [P, D, N]; sums of squares are long
             total = total + places.sum(2)
@@ -43,7 +42,7 @@ class PaDiM:
             centred = maps[:, kept].permute(2, 1, 0) - mean[:, :, None]  # [P, D, N]
             return torch.linalg.solve_triangular(root, centred, upper=False).square().sum(1).sqrt().T
 
-        return from_places(distances, self.blocks, self.side, self.reduce)
+        return from_places(distances, self.blocks, self.side, torch.amax)
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,6 @@ class Neighbours:
 
     blocks: tuple[int, ...] = (10,)
     side: int = 14
-    k: int = 1                              # neighbours whose mean distance counts
-    reduce: Literal["max", "mean"] = "mean" # of a map to its score
 
     def fit(self, images: np.ndarray) -> Detector:
         bank = torch.cat([*feature_maps(images, self.blocks, self.side)])
@@ -64,21 +61,32 @@ class Neighbours:
 
         def distances(maps: Tensor) -> Tensor:
             similar = F.normalize(maps, dim=1).permute(2, 0, 1) @ bank   # [P, M, N]
-            return 1 - similar.topk(min(self.k, bank.shape[2]), dim=2).values.mean(2).T
+            return 1 - similar.amax(2).T
 
-        return from_places(distances, self.blocks, self.side, self.reduce)
+        return from_places(distances, self.blocks, self.side, torch.mean)
 
 
-def feature_maps(
-    images: np.ndarray, blocks: tuple[int, ...], side: int, smooth: bool = True, batch: int = 16
-) -> Iterator[Tensor]:
-    """EfficientNet-Lite0's maps of some blocks brought to `side` x `side` places: `[n, D, P]` for each batch of images.
+class DrawnOpacities:
+    """Logistic regression that tells normal images from the same with a soft opacity drawn in, by pooled features.
+
+    No abnormal image is needed, as in CutPaste (Li 2021, arXiv 2104.04015); what is drawn decides what is found.
+    """
+
+    def fit(self, images: np.ndarray) -> Detector:
+        random = np.random.default_rng(0)
+        drawn = np.stack([draw_opacity(image, random) for image in gray(images)])
+        model = fit(Cases(pooled(images), pooled(drawn)), strength=1e-4)  # small, as features outnumber images
+        return Detector(lambda images: (model.decision_function(pooled(images)), None))
+
+
+def feature_maps(images: np.ndarray, blocks: tuple[int, ...], side: int, smooth: bool = True) -> Iterator[Tensor]:
+    """EfficientNet-Lite0's maps of some blocks brought to `side` x `side` places: `[n, D, P]` for each 16 images.
 
     `smooth`: a place takes its neighbours' features in, as in PatchCore: a mean over 3x3.
     """
     network, images = evaluation.lite0_maps(blocks), gray(images)
-    for start in range(0, len(images), batch):
-        maps = network(images[start : start + batch])
+    for start in range(0, len(images), 16):
+        maps = network(images[start : start + 16])
         if smooth:
             maps = [F.avg_pool2d(each, 3, 1, 1, count_include_pad=False) for each in maps]
         maps = [F.interpolate(each, size=(side, side), mode="bilinear", antialias=True) for each in maps]
@@ -86,13 +94,36 @@ def feature_maps(
 
 
 def from_places(
-    distances: Callable[[Tensor], Tensor], blocks: tuple[int, ...], side: int, reduce: Literal["max", "mean"]
+    distances: Callable[[Tensor], Tensor], blocks: tuple[int, ...], side: int, reduce: Callable[..., Tensor]
 ) -> Detector:
     """A detector from `distances`, which maps features `[n, D, P]` to numbers `[n, P]`; their `reduce` is the score."""
 
     def function(images: np.ndarray) -> Result:
         found = torch.cat([distances(maps) for maps in feature_maps(images, blocks, side)])
-        scores = found.amax(1) if reduce == "max" else found.mean(1)
-        return scores.numpy(), found.reshape(-1, side, side).numpy()
+        return reduce(found, 1).numpy(), found.reshape(-1, side, side).numpy()
 
     return Detector(function)
+
+
+def pooled(images: np.ndarray) -> np.ndarray:
+    """Mean, mean of the highest twentieth, and spread of each feature over the image: `[N, 3 D]`."""
+    maps = torch.cat([*feature_maps(images, (10,), 14, smooth=False)])
+    highest = maps.topk(max(1, maps.shape[2] // 20), dim=2).values.mean(2)
+    return torch.cat([maps.mean(2), highest, maps.std(2)], 1).numpy()
+
+
+def draw_opacity(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A soft, mottled opacity drawn beside the middle of a gray image uint8 `[H, W]`: lighter, at most as bone is."""
+    height, width = image.shape
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
+    centre = 0.5 + random.choice([-1, 1]) * random.uniform(0.12, 0.30), random.uniform(0.25, 0.72)
+    mask = np.zeros(image.shape)
+    for _ in range(random.integers(2, 6)):
+        (dx, dy), (rx, ry) = random.normal(0, 0.05, 2), random.uniform(0.03, 0.11, 2)
+        blob = np.exp(-(((x - centre[0] - dx) / rx) ** 2) - ((y - centre[1] - dy) / ry) ** 2)
+        mask = np.maximum(mask, blob)
+    texture = cv2.resize(random.standard_normal((24, 24)), (width, height), interpolation=cv2.INTER_CUBIC)
+    inner = image[height // 5 : 4 * height // 5, width // 5 : 4 * width // 5]
+    level = np.percentile(inner, random.uniform(70, 95))
+    added = random.uniform(0.25, 0.8) * mask * np.clip(1 + 0.35 * texture, 0, 2) * np.maximum(level - image, 0)
+    return (image + added).clip(0, 255).astype(np.uint8)

@@ -5,7 +5,8 @@ import pytest
 import scipy.special
 
 from sapggan_lib.base.errors import SapgganError
-from sapggan_lib.evaluation import Features, evaluate, frechet_distance, frechet_infinity, student_t
+from sapggan_lib.evaluation import Features, evaluate, frechet_distance, frechet_infinity
+from sapggan_lib.evaluation.intervals import student_t
 
 D = 4
 PROVENANCE = {"extractor": "toy", "metric": "FD", "weights": "00", "input_size": 8, "resize": "none"}

@@ -5,7 +5,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sapggan_lib.uses import REAL, Cases, arm_scores, class_consistency, classical, compare_arms
-from sapggan_lib.uses.augmentation import METRICS, auroc, average_precision, fine_tune, fit, resample
+from sapggan_lib.uses.augmentation import fine_tune, fit
+from sapggan_lib.uses.ranking import METRICS, auroc, average_precision, resample
 
 
 def side(negatives, positives, shift=1.0, seed=0, width=20):
