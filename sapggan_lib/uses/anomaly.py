@@ -12,7 +12,8 @@ import numpy as np
 from sapggan_lib.base.errors import SapgganError, near_match
 from sapggan_lib.uses.detector import Detector, Method, Result, gray, shrink
 from sapggan_lib.uses.fanogan import FAnoGAN
-from sapggan_lib.uses.places import DrawnOpacities, Neighbours, PaDiM
+from sapggan_lib.uses.opacities import DrawnOpacities
+from sapggan_lib.uses.places import Neighbours, PaDiM
 
 SIDE = 32           # pixels to which images are shrunk where a method looks at pixels
 COMPONENTS = 50     # of PCA

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.models import ModelConfig
 from sapggan_lib.training import TrainConfig, train
-from sapggan_lib.uses import FAnoGAN, PaDiM, build_method, fanogan, feature_maps, places
+from sapggan_lib.uses import FAnoGAN, PaDiM, build_method, fanogan, feature_maps, opacities, places
 from sapggan_lib.uses.anomaly import Together
 
 RANDOM = np.random.default_rng(0)
@@ -36,6 +36,7 @@ def plain_maps(monkeypatch):
         yield torch.from_numpy(fields.reshape(len(images), 64, 16).astype(np.float32))
 
     monkeypatch.setattr(places, "feature_maps", maps)
+    monkeypatch.setattr(opacities, "feature_maps", maps)
     return lambda images: next(maps(images, (), 4)).double().numpy()
 
 
@@ -48,7 +49,7 @@ def test_a_planted_anomaly_is_found(name, cases, plain_maps):
 
 @pytest.mark.parametrize("method", [
     places.PaDiM(side=4, dims=64), places.Neighbours(side=4),
-    Together((places.Neighbours(side=4), places.DrawnOpacities())),
+    Together((places.Neighbours(side=4), opacities.DrawnOpacities())),
 ])  # fmt: skip
 def test_methods_by_places_find_it_where_it_is(method, cases, plain_maps):
     images, abnormal = cases
@@ -98,7 +99,7 @@ def test_together_needs_images_to_hold_out():
 
 def test_an_opacity_is_drawn_softly_and_only_lightens():
     image = normal_images(1, 0)[0]
-    drawn = places.draw_opacity(image, np.random.default_rng(0))
+    drawn = opacities.draw_opacity(image, np.random.default_rng(0))
     assert (drawn >= image).all() and (drawn > image).any() and (drawn == image).mean() > 0.3
 
 
