@@ -1,16 +1,19 @@
-"""Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files."""
+"""Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files; and what they make."""
 
 import dataclasses
 import importlib
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sapggan_lib.base.config import load_yaml
+from sapggan_lib.base.config import from_mapping, load_yaml
 from sapggan_lib.base.errors import SapgganError, near_match
+
+if TYPE_CHECKING:
+    from sapggan_lib.training import TrainConfig
 
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(min=1)
@@ -77,3 +80,20 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SapgganError(f"{path}: expected `key: value` lines")
     return content
+
+
+def training_config(
+    file: Path | None,        # YAML with fields of TrainConfig
+    network: dict[str, Any],  # fields of its model that the store gives
+    settings: Sequence[str],  # KEY=VALUE
+    flags: dict[str, Any],    # by key, None where not given
+) -> "TrainConfig":
+    """The configuration: flags go over settings, these over the file, and this over what the store gives."""
+    from sapggan_lib.training import TrainConfig
+
+    mapping = read_yaml(file) if file else {}
+    network |= dict(mapping.pop("model", {}))
+    for key, value in (parse_settings(settings) | {k: v for k, v in flags.items() if v is not None}).items():
+        target = network if key.startswith("model.") else mapping
+        target[key.removeprefix("model.")] = value
+    return from_mapping(TrainConfig, {"model": network} | mapping, str(file or "train"))
