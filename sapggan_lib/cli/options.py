@@ -92,7 +92,8 @@ def training_config(
     from sapggan_lib.training import TrainConfig
 
     mapping = read_yaml(file) if file else {}
-    network |= dict(mapping.pop("model", {}))
+    if isinstance(mapping.get("model"), dict):  # else `from_mapping` says what is wrong with it
+        network |= mapping.pop("model")
     for key, value in (parse_settings(settings) | {k: v for k, v in flags.items() if v is not None}).items():
         target = network if key.startswith("model.") else mapping
         target[key.removeprefix("model.")] = value
