@@ -1,6 +1,5 @@
 """Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files; and what they make."""
 
-import dataclasses
 import importlib
 import typing
 from collections.abc import Callable, Sequence
@@ -44,11 +43,9 @@ class Registered(click.ParamType):
 def field(config: type, name: str, text: str) -> Callable[[Any], Any]:
     """The option `--NAME` for a field of the dataclass `config`, with its type, choices and default."""
     kind = typing.get_type_hints(config)[name]
-    (default,) = (one.default for one in dataclasses.fields(config) if one.name == name)
-    settings: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": kind, "show_default": True}
-    if typing.get_origin(kind) is typing.Literal:
-        settings["type"] = OneOf(typing.get_args(kind))
-    return click.option(f"--{name.replace('_', '-')}", help=text, default=default, **settings)
+    choices = typing.get_args(kind)  # of a Literal
+    return click.option(f"--{name.replace('_', '-')}", type=OneOf(choices) if choices else kind, help=text,
+                        default=getattr(config, name), show_default=kind is not bool, is_flag=kind is bool)  # fmt: skip
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
