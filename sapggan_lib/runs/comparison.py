@@ -21,24 +21,19 @@ SCORE = "intervals overlap, or as NEAR"
 SEEDS = "intervals over seeds overlap; as SCORE where there is one seed"
 SKIP = "not compared"
 RULES = (             # the first that matches decides; *.md and *.tex have the numbers of the CSV beside them
-    # file of results/           column or key   how
-    ("04_scores_equal_time.*",   "*",            SKIP),   # what this machine reaches in a time
-    ("05_table_1_hours.*",       "*",            SKIP),
-    ("*_paper_table_1.csv",      "*",            EXACT),
-    ("*_findings.json",          "*",            SKIP),   # sentences made of the other results
-    ("*",                        "hours",        SKIP),   # times and sizes are this machine's
-    ("*",                        "seconds*",     SKIP),
-    ("*",                        "MB",           SKIP),
-    ("*",                        "low",          SKIP),   # part of the score
-    ("*",                        "high",         SKIP),
-    ("*_table*.csv",             "value",        SEEDS),  # so that a clear lead that is swapped differs, however small
-    ("*_table*.csv",             "images",       SKIP),   # part of the score
-    ("*",                        "value",        SCORE),
-    ("*",                        "epoch",        EXACT),
-    ("*",                        "kimg",         EXACT),
-    ("*",                        "spread",       SKIP),   # over few seeds, so any size
-    ("*",                        "worst rise",   SKIP),
-    ("*",                        "*",            NEAR),   # counts, parameter tables and protocols are whole or text
+    # file of results/         columns or keys              how
+    ("04_scores_equal_time.*", ["*"],                       SKIP),   # what this machine reaches in a time
+    ("05_table_1_hours.*",     ["*"],                       SKIP),
+    ("*_paper_table_1.csv",    ["*"],                       EXACT),
+    ("*_findings.json",        ["*"],                       SKIP),   # sentences made of the other results
+    ("*",                      ["hours", "seconds*", "MB"], SKIP),   # times and sizes are this machine's
+    ("*",                      ["low", "high"],             SKIP),   # part of the score
+    ("*_table*.csv",           ["value"],                   SEEDS),  # a clear lead, if swapped, differs however small
+    ("*_table*.csv",           ["images"],                  SKIP),   # part of the score
+    ("*",                      ["value"],                   SCORE),
+    ("*",                      ["epoch", "kimg"],           EXACT),
+    ("*",                      ["spread", "worst rise"],    SKIP),   # over few seeds, so any size
+    ("*",                      ["*"],                       NEAR),   # counts, parameters, protocols: whole or text
 )  # fmt: skip
 STATES = ("same", "within tolerance", "differs", "not comparable")  # of a comparison, the worse the later
 SAME, WITHIN, DIFFERS = range(3)
@@ -126,9 +121,10 @@ def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
     if missing:
         return [Comparison(ours.name, "differs", f"{missing[0]} is missing")]
     here, there = (dict(_values(read_result(path))) for path in (ours, theirs))
+    rules = [(name, how) for file, columns, how in RULES if fnmatch(ours.name, file) for name in columns]
     worst: dict[str, tuple[int, float, str]] = {}
     for place, column in dict.fromkeys([*here, *there]):
-        how = next(how for file, name, how in RULES if fnmatch(ours.name, file) and fnmatch(column, name))
+        how = next(how for name, how in rules if fnmatch(column, name))
         if how == SKIP:
             continue
         one, other = (side.get((place, column)) for side in (here, there))
