@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from sapggan_lib import __version__
-from sapggan_lib.base.config import PreprocessConfig, from_mapping
+from sapggan_lib.base.config import PreprocessConfig
 from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, training_config
 
 
@@ -60,8 +60,7 @@ def preprocess(source: Path, out: Path, table: Path | None, retry_failed: bool, 
 
     if workers and scheduler:
         raise click.UsageError("--workers is not allowed with --scheduler, which has workers of its own")
-    config = from_mapping(PreprocessConfig, settings, "preprocess")
-    summary = preprocess(source, out, config, table=table, workers=workers, scheduler=scheduler,
+    summary = preprocess(source, out, PreprocessConfig(**settings), table=table, workers=workers, scheduler=scheduler,
                          retry_failed=retry_failed)  # fmt: skip
     print(summary.text())
 
