@@ -82,7 +82,7 @@ def _execute_all(
                 outcomes[job.name] = f"failed: it needs {', '.join(job.needs)}"
                 _tell(job.name, outcomes, folder)
                 pending.remove(job)
-            elif len(running) < at_once and not {j.name for j in [*pending, *running.values()]} & set(job.needs):
+            elif len(running) < at_once and outcomes.keys() >= set(job.needs):
                 print(f"{job.name:24} {'running' if local else 'submitted'}", flush=True)
                 log = folder.log(job.name)
                 seen[job.name] = log.stat().st_size if log.exists() else 0
