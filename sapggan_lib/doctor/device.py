@@ -161,14 +161,12 @@ def choice(device: torch.device) -> Check:
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
     """Ten bits are too coarse for comparing a GPU with a CPU."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        afterwards.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
         yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def speed(plain: Trial, fast: Trial) -> str:
