@@ -121,14 +121,13 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
     if dry_run:
         return trainings.dry_run(store.images, out, training, **options)
-    scores = None
     if curve:
         from sapggan_lib import evaluation
 
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(data), extractor)
-        scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
-    trainings.train(store.images, out, training, on_snapshot=scores, **options)
+        options["on_snapshot"] = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
+    trainings.train(store.images, out, training, **options)
 
 
 @sapggan.command()
