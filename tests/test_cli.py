@@ -109,6 +109,10 @@ def test_a_configuration_file_is_read_and_flags_go_over_it(tmp_path):
     path = tmp_path / "run.yml"
     path.write_text("batch: 8\nmodel: {name: sapggan}\n")
     assert options.read_yaml(path) == {"batch": 8, "model": {"name": "sapggan"}}
+    assert options.training_config(path, {"resolution": 16}, ["batch=4"], {"batch": None}).batch == 4
+    path.write_text("model: pggan")
+    with pytest.raises(SapgganError, match=r'run.yml: "model": expected a mapping'):
+        options.training_config(path, {}, [], {})
     path.write_text("- a list")
     with pytest.raises(SapgganError, match="expected `key: value` lines"):
         options.read_yaml(path)

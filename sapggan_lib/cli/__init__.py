@@ -20,8 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
               file=sys.stderr)  # fmt: skip
         return 1
     try:
-        context = sapggan.make_context("sapggan", list(sys.argv[1:] if arguments is None else arguments))
-        with context:
+        with sapggan.make_context("sapggan", list(sys.argv[1:] if arguments is None else arguments)) as context:
             sapggan.invoke(context)
     except click.exceptions.Exit as end:  # --help, --version
         return end.exit_code

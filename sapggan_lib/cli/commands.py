@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from sapggan_lib import __version__
-from sapggan_lib.base.config import PreprocessConfig, from_mapping
-from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field
-from sapggan_lib.cli.training import condition_options, read_condition, training_config
+from sapggan_lib.base.config import PreprocessConfig
+from sapggan_lib.cli.options import PATH, POSITIVE, OneOf, Registered, field, training_config
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -61,8 +60,7 @@ def preprocess(source: Path, out: Path, table: Path | None, retry_failed: bool, 
 
     if workers and scheduler:
         raise click.UsageError("--workers is not allowed with --scheduler, which has workers of its own")
-    config = from_mapping(PreprocessConfig, settings, "preprocess")
-    summary = preprocess(source, out, config, table=table, workers=workers, scheduler=scheduler,
+    summary = preprocess(source, out, PreprocessConfig(**settings), table=table, workers=workers, scheduler=scheduler,
                          retry_failed=retry_failed)  # fmt: skip
     print(summary.text())
 
@@ -88,7 +86,9 @@ def which(store: Path, index: str) -> None:
               help="ra-hinge, for instance.  [default: the model's]")
 @click.option("--resolution", type=POSITIVE, help="Of the images.  [default: the store's]")
 @click.option("--kimg", type=float, help="Length in thousands of real images shown.")
-@condition_options
+@click.option("--condition", metavar="COLUMN", help="Of the manifest or of --labels: classes to learn.")
+@click.option("--labels", type=PATH, metavar="CSV", help="A table that names the store's files.")
+@click.option("--classes", metavar="A,B", help="Values that are classes, all others one.  [default: each]")
 @click.option("--config", type=PATH, metavar="FILE", help="YAML with any field of TrainConfig.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A field: model.widths=[64,64].")
 @click.option("--curve", type=POSITIVE, metavar="N", help="Score N samples at ten points of the training.")
@@ -97,8 +97,8 @@ def which(store: Path, index: str) -> None:
               help="Begin with the scales of a smaller sapggan: a training folder or a .safetensors file.")
 @click.option("--dry-run", is_flag=True, help="Say what it would do, or why not; write nothing.")
 def train(data: Path, out: Path, model: str | None, loss: str | None, resolution: int | None, kimg: float | None,
-          config: Path | None, settings: tuple[str, ...], curve: int | None, resume: bool, start_from: Path | None,
-          dry_run: bool, **condition: Any) -> None:  # fmt: skip
+          condition: str | None, labels: Path | None, classes: str | None, config: Path | None,
+          settings: tuple[str, ...], curve: int | None, dry_run: bool, **options: Any) -> None:  # fmt: skip
     """Train a model on a store.
 
     Options go over --set, which goes over the file.
@@ -107,9 +107,13 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
     from sapggan_lib.store import open_store
 
     store = open_store(data)
-    classes, labels = read_condition(store, **condition)
-    options: dict[str, Any] = {"resume": resume, "data_hash": store.hash, "labels": labels, "start_from": start_from}
-    network = {"resolution": store.resolution, "channels": store.channels, "classes": classes}
+    network: dict[str, Any] = {"resolution": store.resolution, "channels": store.channels}
+    options["data_hash"] = store.hash
+    if condition:
+        names = [name.strip() for name in (classes or "").split(",") if name]
+        network["classes"], options["labels"] = trainings.read_labels(store, condition, labels, names)
+    elif labels or classes:
+        raise click.UsageError("--labels and --classes need --condition COLUMN")
     flags = {"model.name": model, "model.resolution": resolution, "loss": loss, "kimg": kimg}
     training = training_config(config, network, settings, flags)
     if curve:
@@ -117,14 +121,13 @@ def train(data: Path, out: Path, model: str | None, loss: str | None, resolution
         training = replace(training, snapshot_kimg=training.snapshot_kimg or points)
     if dry_run:
         return trainings.dry_run(store.images, out, training, **options)
-    scores = None
     if curve:
         from sapggan_lib import evaluation
 
         extractor = evaluation.build_extractor()
         real = evaluation.extract_features(evaluation.load_images(data), extractor)
-        scores = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
-    trainings.train(store.images, out, training, on_snapshot=scores, **options)
+        options["on_snapshot"] = evaluation.FrechetCallback(real, extractor, n=curve, seed=training.seed)
+    trainings.train(store.images, out, training, **options)
 
 
 @sapggan.command()
@@ -152,8 +155,7 @@ def export(run: Path, out: Path) -> None:
 @click.option("--truncation", default=1.0, show_default=True, help="Below 1: more typical, less varied.")
 @click.option("--class", "label", metavar="NAME", help="Of a generator with classes.  [default: each in turn]")
 @click.option("--format", type=OneOf(["png", "dicom"]), default="png", show_default=True)
-def sample(checkpoint: Path, out: Path, n: int, seed: int, truncation: float, label: str | None,
-           format: str) -> None:  # fmt: skip
+def sample(checkpoint: Path, out: Path, n: int, seed: int, truncation: float, label: str | None, format: str) -> None:
     """Make images with a trained generator.
 
     CHECKPOINT is a training folder or a .safetensors file.

@@ -1,16 +1,18 @@
-"""Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files."""
+"""Kinds of options: a configuration's fields with their types and defaults, `--set`, YAML files; and what they make."""
 
-import dataclasses
 import importlib
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from sapggan_lib.base.config import load_yaml
+from sapggan_lib.base.config import from_mapping, load_yaml
 from sapggan_lib.base.errors import SapgganError, near_match
+
+if TYPE_CHECKING:
+    from sapggan_lib.training import TrainConfig
 
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(min=1)
@@ -41,11 +43,9 @@ class Registered(click.ParamType):
 def field(config: type, name: str, text: str) -> Callable[[Any], Any]:
     """The option `--NAME` for a field of the dataclass `config`, with its type, choices and default."""
     kind = typing.get_type_hints(config)[name]
-    (default,) = (one.default for one in dataclasses.fields(config) if one.name == name)
-    settings: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": kind, "show_default": True}
-    if typing.get_origin(kind) is typing.Literal:
-        settings["type"] = OneOf(typing.get_args(kind))
-    return click.option(f"--{name.replace('_', '-')}", help=text, default=default, **settings)
+    choices = typing.get_args(kind)  # of a Literal
+    return click.option(f"--{name.replace('_', '-')}", type=OneOf(choices) if choices else kind, help=text,
+                        default=getattr(config, name), show_default=kind is not bool, is_flag=kind is bool)  # fmt: skip
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -77,3 +77,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SapgganError(f"{path}: expected `key: value` lines")
     return content
+
+
+def training_config(
+    file: Path | None,        # YAML with fields of TrainConfig
+    network: dict[str, Any],  # fields of its model that the store gives
+    settings: Sequence[str],  # KEY=VALUE
+    flags: dict[str, Any],    # by key, None where not given
+) -> "TrainConfig":
+    """The configuration: flags go over settings, these over the file, and this over what the store gives."""
+    from sapggan_lib.training import TrainConfig
+
+    mapping = read_yaml(file) if file else {}
+    if isinstance(mapping.get("model"), dict):  # else `from_mapping` says what is wrong with it
+        network |= mapping.pop("model")
+    for key, value in (parse_settings(settings) | {k: v for k, v in flags.items() if v is not None}).items():
+        target = network if key.startswith("model.") else mapping
+        target[key.removeprefix("model.")] = value
+    return from_mapping(TrainConfig, {"model": network} | mapping, str(file or "train"))

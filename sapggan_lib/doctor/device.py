@@ -6,32 +6,32 @@ Wrong numbers are an error. A path that is slower here, or cannot be had, is non
 import contextlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sapggan_lib import training
 from sapggan_lib.base.errors import first_line
 from sapggan_lib.doctor.installation import Check
 from sapggan_lib.doctor.trial import BATCH, Trial, carry, difference, flat
 from sapggan_lib.losses import gradient_penalty, wgan_penalty
 from sapggan_lib.models import ModelConfig
-from sapggan_lib.training import Batches, TrainConfig, choose_device, choose_fast_paths, compile_blocks, compile_penalty
 
 SAPGGAN = ModelConfig("sapggan", 16, latent=16, widths=(16, 16, 16))
 STYLEGAN = ModelConfig("stylegan", 16, latent=16, widths=(16, 16, 16))
 CPU = torch.device("cpu")
 TOLERANCE = 0.01  # relative, of float32 summed in another order, over some steps
 COARSE = 0.4      # of a step in bfloat16, whose rounding turns a gradient by about a fifth
-LONG_RUN = TrainConfig(SAPGGAN, kimg=1e7)
+LONG_RUN = training.TrainConfig(SAPGGAN, kimg=1e7)
 TOO_SLOW = "float32 is faster here, or the GPU lacks bfloat16"
 
 
 def examine(device: torch.device | None = None, backend: str = "inductor") -> Iterator[Check]:
     """One line a path, as soon as it is known. Leaves the random state as it was."""
-    device = device or choose_device("auto")
+    device = device or training.choose_device("auto")
     paths = [
         ("bfloat16", lambda: bfloat16(device), "train with --set precision=float32"),
         ("compiled blocks", lambda: compiled(device, backend), "train with --set compile=false"),
@@ -61,7 +61,7 @@ def bfloat16(device: torch.device) -> Check:
         worst = max(worst, difference(plain.run(1), half.run(1)))
         if any(within):
             return Check("", "failed", f"a backward pass of {model.name} ran within autocast")
-    chosen = choose_fast_paths(LONG_RUN, device)[0].precision == "bfloat16"
+    chosen = training.choose_fast_paths(LONG_RUN, device)[0].precision == "bfloat16"
     return verdict(worst, COARSE, speed(plain, half), [] if chosen else [TOO_SLOW])
 
 
@@ -69,12 +69,12 @@ def compiled(device: torch.device, backend: str) -> Check:
     """The last block of each network compiled, which takes seconds; training compiles all."""
     plain, fast = Trial(device, SAPGGAN), Trial(device, SAPGGAN, backend, compile=True)
     start = time.perf_counter()
-    with said() as lines:
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
         numbers = fast.run(2)
     seconds = time.perf_counter() - start
     worst = difference(plain.run(2), numbers)
     note = f"{seconds:.0f} s to compile one block of each network (training compiles all); {speed(plain, fast)}"
-    return verdict(worst, TOLERANCE, note, lines)
+    return verdict(worst, TOLERANCE, note, said(stream))
 
 
 def graphed(device: torch.device, model: ModelConfig, backend: str) -> Check:
@@ -82,10 +82,10 @@ def graphed(device: torch.device, model: ModelConfig, backend: str) -> Check:
     if device.type != "cuda":
         return Check("", "ok", "not on a CPU")
     plain, fast = Trial(device, model), Trial(device, model, backend, compile=model is SAPGGAN, cuda_graphs=True)
-    with said() as lines:
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
         numbers = fast.run(8)  # the first with a penalty, four to warm up, one recorded
     worst = difference(plain.run(8), numbers)
-    return verdict(worst, TOLERANCE, speed(plain, fast), lines)
+    return verdict(worst, TOLERANCE, speed(plain, fast), said(stream))
 
 
 def penalties(device: torch.device, backend: str) -> Check:
@@ -109,11 +109,11 @@ def penalties(device: torch.device, backend: str) -> Check:
 
     lines: list[str] = []
     expected = numbers(state.discriminator, real, fake, autocast=False)
-    compile_blocks(state.discriminator, backend)
+    training.compile_blocks(state.discriminator, backend)
     found = numbers(state.discriminator, real, fake, autocast=True)
     expected += numbers(stage, real[:1], fake[:1], autocast=False)
     try:
-        compile_penalty(stage, backend)
+        training.compile_penalty(stage, backend)
         found += numbers(stage, real[:1], fake[:1], autocast=True)
     except Exception as error:
         lines = [f"compiling the penalty failed ({first_line(error)})"]
@@ -132,17 +132,17 @@ def resume(device: torch.device) -> Check:
         trial.state.generator.register_forward_pre_hook(lambda *_, latents=trial.latents: latents)
     stayed.run(1)
     carry(stayed, moved)
-    with said() as lines:
+    with contextlib.redirect_stderr(io.StringIO()) as stream:
         worst = max(difference(stayed.run(n), moved.run(n)) for n in (1, 6))  # the last one recorded, where graphs are
     carry(moved, back)
     worst = max(worst, difference(stayed.run(1), back.run(1)))
-    return verdict(worst, TOLERANCE, f"from the CPU to {device.type} and back", lines)
+    return verdict(worst, TOLERANCE, f"from the CPU to {device.type} and back", said(stream))
 
 
 def data(device: torch.device) -> Check:
     """Images kept on the device and images read ahead: the same batches, over two epochs."""
     images = np.random.default_rng(0).integers(0, 256, (44, 64, 64), np.uint8)
-    kept, read = (Batches(images, ModelConfig(resolution=64), BATCH, 0, device) for _ in range(2))
+    kept, read = (training.Batches(images, ModelConfig(resolution=64), BATCH, 0, device) for _ in range(2))
     kept.resident, read.resident = torch.from_numpy(images).to(device), None
     shown, seconds = [], []
     with contextlib.closing(kept), contextlib.closing(read):
@@ -156,37 +156,31 @@ def data(device: torch.device) -> Check:
 
 def choice(device: torch.device) -> Check:
     """What training chooses for a long run on this device, and why."""
-    return Check("", "ok", choose_fast_paths(LONG_RUN, device)[1])
+    return Check("", "ok", training.choose_fast_paths(LONG_RUN, device)[1])
 
 
 @contextlib.contextmanager
 def without_tf32() -> Iterator[None]:
     """Ten bits are too coarse for comparing a GPU with a CPU."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
-    try:
+    with contextlib.ExitStack() as afterwards:
+        afterwards.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        afterwards.callback(setattr, torch.backends.cudnn, "allow_tf32", torch.backends.cudnn.allow_tf32)
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
         yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def speed(plain: Trial, fast: Trial) -> str:
     return f"the small step {plain.seconds() / fast.seconds():.1f} times as fast"
 
 
-@contextlib.contextmanager
-def said() -> Iterator[list[str]]:
-    """What training says when it falls back, as lines that are there afterwards."""
-    lines: list[str] = []
-    with contextlib.redirect_stderr(io.StringIO()) as stream:
-        yield lines
+def said(stream: io.StringIO) -> list[str]:
+    """The lines in which training says that it falls back."""
     start = "training: "
-    lines += [line.removeprefix(start) for line in stream.getvalue().splitlines() if line.startswith(start)]
+    return [line.removeprefix(start) for line in stream.getvalue().splitlines() if line.startswith(start)]
 
 
-def verdict(worst: float, allowed: float, note: str, slow: list[str] | None = None) -> Check:
+def verdict(worst: float, allowed: float, note: str, slow: Sequence[str] = ()) -> Check:
     """Failed for a difference above what is allowed, slow with a reason for it."""
     detail = f"largest difference {worst:.1e} (allowed {allowed:g}); {note}"
     if not worst <= allowed:  # NaN too

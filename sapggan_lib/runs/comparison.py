@@ -21,28 +21,24 @@ SCORE = "intervals overlap, or as NEAR"
 SEEDS = "intervals over seeds overlap; as SCORE where there is one seed"
 SKIP = "not compared"
 RULES = (             # the first that matches decides; *.md and *.tex have the numbers of the CSV beside them
-    # file of results/           column or key   how
-    ("04_scores_equal_time.*",   "*",            SKIP),   # what this machine reaches in a time
-    ("05_table_1_hours.*",       "*",            SKIP),
-    ("*_paper_table_1.csv",      "*",            EXACT),
-    ("*_findings.json",          "*",            SKIP),   # sentences made of the other results
-    ("*",                        "hours",        SKIP),   # times and sizes are this machine's
-    ("*",                        "seconds*",     SKIP),
-    ("*",                        "MB",           SKIP),
-    ("*",                        "low",          SKIP),   # part of the score
-    ("*",                        "high",         SKIP),
-    ("*_table*.csv",             "value",        SEEDS),  # so that a clear lead that is swapped differs, however small
-    ("*_table*.csv",             "images",       SKIP),   # part of the score
-    ("*",                        "value",        SCORE),
-    ("*",                        "epoch",        EXACT),
-    ("*",                        "kimg",         EXACT),
-    ("*",                        "spread",       SKIP),   # over few seeds, so any size
-    ("*",                        "worst rise",   SKIP),
-    ("*",                        "*",            NEAR),   # counts, parameter tables and protocols are whole or text
+    # file of results/         columns or keys              how
+    ("04_scores_equal_time.*", ["*"],                       SKIP),   # what this machine reaches in a time
+    ("05_table_1_hours.*",     ["*"],                       SKIP),
+    ("*_paper_table_1.csv",    ["*"],                       EXACT),
+    ("*_findings.json",        ["*"],                       SKIP),   # sentences made of the other results
+    ("*",                      ["hours", "seconds*", "MB"], SKIP),   # times and sizes are this machine's
+    ("*",                      ["low", "high"],             SKIP),   # part of the score
+    ("*_table*.csv",           ["value"],                   SEEDS),  # a clear lead, if swapped, differs however small
+    ("*_table*.csv",           ["images"],                  SKIP),   # part of the score
+    ("*",                      ["value"],                   SCORE),
+    ("*",                      ["epoch", "kimg"],           EXACT),
+    ("*",                      ["spread", "worst rise"],    SKIP),   # over few seeds, so any size
+    ("*",                      ["*"],                       NEAR),   # counts, parameters, protocols: whole or text
 )  # fmt: skip
 STATES = ("same", "within tolerance", "differs", "not comparable")  # of a comparison, the worse the later
 SAME, WITHIN, DIFFERS = range(3)
-Value = tuple[Any, Mapping[str, Any]]  # a plain value, and the mapping that it stands in
+Place = tuple[str | int, ...]  # of a plain value in a result: keys, and numbers of rows
+Values = Mapping[Place, Any]
 
 
 @dataclass(frozen=True)
@@ -126,14 +122,16 @@ def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
     if missing:
         return [Comparison(ours.name, "differs", f"{missing[0]} is missing")]
     here, there = (dict(_values(read_result(path))) for path in (ours, theirs))
+    rules = [(name, how) for file, columns, how in RULES if fnmatch(ours.name, file) for name in columns]
     worst: dict[str, tuple[int, float, str]] = {}
-    for place, column in dict.fromkeys([*here, *there]):
-        how = next(how for file, name, how in RULES if fnmatch(ours.name, file) and fnmatch(column, name))
+    for place in dict.fromkeys([*here, *there]):
+        column = next((key for key in reversed(place) if isinstance(key, str)), "")
+        how = next(how for name, how in rules if fnmatch(column, name))
         if how == SKIP:
             continue
-        one, other = (side.get((place, column)) for side in (here, there))
-        state, distance = _judge(one, other, how) if one and other else (DIFFERS, math.inf)
-        detail = f"{place}: {_text(one)} here, {_text(other)} in the reference"
+        state, distance = _judge(here, there, place, how)
+        where = " ".join(key if isinstance(key, str) else f"row {key}" for key in place)
+        detail = f"{where}: {_text(here, place)} here, {_text(there, place)} in the reference"
         worst[column] = max(worst.get(column, (SAME, -1.0, "")), (state, distance, detail))
     same = [column for column, (state, *_) in worst.items() if state == SAME]
     lines = [Comparison(ours.name, "same", ", ".join(same))] if same else []
@@ -141,15 +139,17 @@ def compare_files(ours: Path, theirs: Path) -> list[Comparison]:
                     for column, (state, _, detail) in worst.items() if state != SAME]
 
 
-def _judge(ours: Value, theirs: Value, how: str) -> tuple[int, float]:
-    """The index in STATES and the relative distance of two values."""
-    (here, row), (there, other) = ours, theirs
+def _judge(ours: Values, theirs: Values, place: Place, how: str) -> tuple[int, float]:
+    """The index in STATES and the relative distance of the values at a place of two results."""
+    if place not in ours or place not in theirs:
+        return DIFFERS, math.inf
+    here, there = ours[place], theirs[place]
     if here == there:
         return SAME, 0.0
     if {type(here), type(there)} not in ({float}, {float, int}):
         return DIFFERS, math.inf
     distance = abs(here - there) / max(abs(here), abs(there))
-    ends = [side.get(end) for end in ("low", "high") for side in (row, other)]
+    ends = [values.get((*place[:-1], end)) for end in ("low", "high") for values in (ours, theirs)]
     known = [end for end in ends if isinstance(end, (int, float))]
     overlap = how in (SCORE, SEEDS) and len(known) == 4 and max(known[:2]) <= min(known[2:])
     near = how != EXACT and math.isclose(here, there, rel_tol=TOLERANCE, abs_tol=AROUND_ZERO)
@@ -170,21 +170,15 @@ def read_result(path: Path) -> Any:
     return json.loads(table.to_json(orient="records", double_precision=15))
 
 
-def _values(
-    content: Any, place: str = "", column: str = "", row: Mapping[str, Any] | None = None
-) -> Iterator[tuple[tuple[str, str], Value]]:
-    """Every plain value under its place ("row 1 floor", "fd low") and last key."""
-    if isinstance(content, dict):
-        for key, value in content.items():
-            yield from _values(value, f"{place} {key}".lstrip(), key, content)
-    elif isinstance(content, list):
-        for number, value in enumerate(content, start=1):
-            yield from _values(value, f"{place} row {number}".lstrip(), column, row)
-    else:
-        yield (place, column), (content, row or {})
+def _values(content: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
+    """Every plain value, with the keys and the numbers of rows that lead to it."""
+    if not isinstance(content, (dict, list)):
+        yield place, content
+        return
+    for key, value in content.items() if isinstance(content, dict) else enumerate(content, start=1):
+        yield from _values(value, (*place, key))
 
 
-def _text(value: Value | None) -> str:
-    if value is None:
-        return "missing"
-    return f"{value[0]:.6g}" if isinstance(value[0], float) else str(value[0])
+def _text(values: Values, place: Place) -> str:
+    value = values.get(place, "missing")
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""A run as web pages: every executed notebook in HTML and an index, readable from a file with no network."""
+"""A run for its readers: web pages that open from a file with no network, and what an independent check recreates."""
 
 import hashlib
 import html
@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sapggan_lib.base.files import write_text
+import yaml
+
+from sapggan_lib.base.files import ROOT, write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE = "generator.html"                # of a run's generator, beside its report
+SPECIFICATION = "https://codecheck.org.uk/spec/config/1.0/"
 MATH = re.compile(  # code first, so that dollars in it are passed over; prices are no equations, as in Pandoc
     r"<(code|pre)\b.*?</\1>|\$\$(?P<block>[^$]+)\$\$|\$(?=\S)(?P<inline>[^$<]+)(?<=\S)\$(?!\d)", re.DOTALL
 )
@@ -91,3 +94,24 @@ def title(path: Path) -> str:
             if cell["cell_type"] == "markdown" and line.startswith("# "):
                 return line[2:].strip()
     return path.stem
+
+
+def write_codecheck(folder: Path) -> None:
+    """Write codecheck.yml into the run's folder, which is the bundle: what an author can state, made from its record.
+
+    Its manifest lists each figure and result under its notebook's title. `codechecker`, `report`, `summary`,
+    `check_time` and `certificate` are the codechecker's to add, authors' ORCIDs and the paper's `reference` theirs.
+    """
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    paper = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["preferred-citation"]
+    authors = [{"name": f"{author['given-names']} {author['family-names']}"} for author in paper["authors"]]
+    files = [(f"{kind}/{file}", file, title(folder / f"{name}.ipynb")) for name, entry in record["notebooks"].items()
+             for kind in ("figures", "results") for file in entry[kind]]  # fmt: skip
+    content = {
+        "version": SPECIFICATION,
+        "manifest": [{"file": path, "comment": f"{heading} ({file[3:]})"} for path, file, heading in files],
+        "paper": {"title": paper["title"], "authors": authors},
+        "sapggan": {key: record[key] for key in ("run", "profile", "publishable", "seconds", "git", "device")},
+    }
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+    write_text(folder / "codecheck.yml", f"%YAML 1.1\n---\n{text}")

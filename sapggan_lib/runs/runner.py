@@ -15,7 +15,6 @@ from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import only_one, readable, write_json
 from sapggan_lib.notebook import environment
 from sapggan_lib.runs import report
-from sapggan_lib.runs.codecheck import write_codecheck
 from sapggan_lib.runs.execution import execute, unchanged
 from sapggan_lib.runs.folder import RunFolder, claim
 from sapggan_lib.runs.jobs import Job
@@ -47,7 +46,7 @@ def run(
             place.sweep()
             page = write_run_page(folder / report.PAGE, place.private, publishable)
             _write_record(place, outcomes, profile, publishable, started, page)
-            write_codecheck(folder)
+            report.write_codecheck(folder)
             index = report.write_report(folder)
     except OSError as error:
         raise readable(error, folder) from error
@@ -83,7 +82,7 @@ def _execute_all(
                 outcomes[job.name] = f"failed: it needs {', '.join(job.needs)}"
                 _tell(job.name, outcomes, folder)
                 pending.remove(job)
-            elif len(running) < at_once and not {j.name for j in [*pending, *running.values()]} & set(job.needs):
+            elif len(running) < at_once and outcomes.keys() >= set(job.needs):
                 print(f"{job.name:24} {'running' if local else 'submitted'}", flush=True)
                 log = folder.log(job.name)
                 seen[job.name] = log.stat().st_size if log.exists() else 0

@@ -99,7 +99,7 @@ def test_a_restore_that_changes_the_optimiser_is_found(monkeypatch):
         state.optimizer_g.param_groups[0]["lr"] *= 1.1
 
     for wrong in (forgetful, hasty):
-        monkeypatch.setattr(trial, "restore", wrong)
+        monkeypatch.setattr(trial.training, "restore", wrong)
         assert device_check.resume(CPU).state == "failed"
 
 

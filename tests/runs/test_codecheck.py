@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from sapggan_lib.notebook import RUNS
-from sapggan_lib.runs.codecheck import SPECIFICATION, write_codecheck
+from sapggan_lib.runs.report import SPECIFICATION, write_codecheck
 
 
 @pytest.fixture(scope="module")

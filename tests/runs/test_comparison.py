@@ -65,7 +65,7 @@ def test_scores_have_tolerances_and_what_is_counted_has_none(tmp_path, change, s
     if state == "same":
         assert name in found["04_scores.json"][1]
     else:
-        here, there = (check._text((row[name], row)) for row in (change, SCORES[0]))
+        here, there = (check._text(row, name) for row in (change, SCORES[0]))
         values = f"row 1 {name}: {here} here, {there} in the reference"
         assert found[f"04_scores.json {name}"] == (state, values)
 

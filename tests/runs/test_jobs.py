@@ -104,7 +104,7 @@ def test_the_folder_is_listed_once_for_all_notebooks(notebooks, tmp_path, monkey
     for name in ("01_first", "02_second", "03_third"):
         write_notebook(notebooks / f"{name}.ipynb", [name], PARAMETERS + '\ndata: str = ""')
     listed = []
-    monkeypatch.setattr("sapggan_lib.runs.keys.hash_listing", lambda folder: listed.append(folder) or "hash")
+    monkeypatch.setattr("sapggan_lib.runs.jobs.hash_listing", lambda folder: listed.append(folder) or "hash")
     assert len({job.key for job in plan([], "smoke", data=str(tmp_path))}) == 3
     assert listed == [tmp_path]
 

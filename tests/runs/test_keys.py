@@ -2,15 +2,15 @@
 
 import shutil
 
-from sapggan_lib.runs import keys
+from sapggan_lib.runs import jobs
 from sapggan_lib.runs.jobs import available, plan
 
 
 def test_a_change_in_the_library_reruns_what_imports_its_room_directly_or_through_others_and_no_more(
     tmp_path, monkeypatch
 ):
-    library = shutil.copytree(keys.LIBRARY, tmp_path / "sapggan_lib", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(keys, "LIBRARY", library)
+    library = shutil.copytree(jobs.LIBRARY, tmp_path / "sapggan_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(jobs, "LIBRARY", library)
 
     def rerun(room):
         before = {job.name: job.key for job in plan([], "smoke")}
@@ -32,7 +32,7 @@ def test_imports_are_found_in_any_form_and_beside_what_is_not_python(tmp_path, m
                        "e": ""}.items():  # fmt: skip
         (library / room).mkdir(parents=True)
         (library / room / "__init__.py").write_text(code)
-    monkeypatch.setattr(keys, "LIBRARY", library)
+    monkeypatch.setattr(jobs, "LIBRARY", library)
     cells = [{"cell_type": "code", "source": source} for source in ("%matplotlib inline\nfrom sapggan_lib.a import x",
                                                                     "not python", "!ls")]  # fmt: skip
-    assert keys.hash_library(cells, keys.read_library()).keys() == {"a", "b", "d"}
+    assert jobs.hash_library(cells, jobs.read_library()).keys() == {"a", "b", "d"}
