@@ -37,7 +37,8 @@ class Start:
     facts: dict[str, Any]        # of the file: name, sha256, resolution, kimg; what the new run's files tell of it
 
     def __str__(self) -> str:
-        other = " and discriminator" if "discriminator" in self.weights else "; its discriminator is not there"
+        alone = "; its discriminator is not there, and a fresh one may never catch up"
+        other = " and discriminator" if "discriminator" in self.weights else alone
         return "{name}, {resolution} pixels after {kimg:g} kimg: generator".format(**self.facts) + other
 
 
