@@ -133,17 +133,17 @@ def _warnings(real: Features, fake: Features, n_floor: int, k: int) -> list[str]
     x, y = real.array, fake.array
     n, dimension, metric = min(len(x), len(y)), x.shape[1], real.provenance["metric"]
     sizes = [" x ".join(map(str, side.provenance.get("images", [])[:2])) for side in (real, fake)]
-    doubts = {
-        f"{n:,} images a side do not exceed the {dimension:,} features: {metric} is far above its value for many "
-        "images; compare it with the floor and at equal N only, and trust KID more": n <= dimension,
-        f"{n:,} images a side: {metric} wants {ENOUGH:,} or more; compare at equal N only": dimension < n < ENOUGH,
-        f"{len(x):,} real against {len(y):,} generated images: {metric}'s bias depends on both": len(x) != len(y),
-        f"images of {' and '.join(sizes)} pixels: the resolution is part of the distance; bring both to one size first":
-            sizes[0] != sizes[1],
-        f"the floor is made at N = {n_floor:,}, half of the real images: higher than at N = {n:,}": n_floor < len(y),
-        f"precision, recall, density and coverage use {k} neighbours instead of 5: too few images": k < 5,
-    }
-    return [doubt for doubt, holds in doubts.items() if holds]
+    doubts = [
+        (n <= dimension, f"{n:,} images a side do not exceed the {dimension:,} features: {metric} is far above its "
+         "value for many images; compare it with the floor and at equal N only, and trust KID more"),
+        (dimension < n < ENOUGH, f"{n:,} images a side: {metric} wants {ENOUGH:,} or more; compare at equal N only"),
+        (len(x) != len(y), f"{len(x):,} real against {len(y):,} generated images: {metric}'s bias depends on both"),
+        (sizes[0] != sizes[1], f"images of {' and '.join(sizes)} pixels: the resolution is part of the distance; bring "
+         "both to one size first"),
+        (n_floor < len(y), f"the floor is made at N = {n_floor:,}, half of the real images: higher than at N = {n:,}"),
+        (k < 5, f"precision, recall, density and coverage use {k} neighbours instead of 5: too few images"),
+    ]
+    return [doubt for holds, doubt in doubts if holds]
 
 
 class FrechetCallback:
