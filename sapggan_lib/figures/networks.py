@@ -21,7 +21,7 @@ def plot_architecture(ax: Axes, table: pd.DataFrame) -> Axes:
         y = rows - 1 - index
         attention = " · SE" if gates else ""
         for x, colour, parameters in ((0, PALETTE[0], generator), (6, PALETTE[1], discriminator)):
-            ax.add_patch(plt.Rectangle((x, y + 0.15), 3, 0.7, facecolor=(*colour, 0.2), edgecolor=colour))
+            ax.add_patch(plt.Rectangle((x, y + 0.15), 3, 0.7, facecolor=(colour, 0.2), edgecolor=colour))
             text = f"{resolution}x{resolution} · {maps} maps{attention}\n{parameters:,} parameters"
             ax.text(x + 1.5, y + 0.5, text, ha="center", va="center", fontsize="x-small")
             ends = ((x + 1.5, y + 1.15), (x + 1.5, y + 0.85))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import seaborn as sns
+import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -12,21 +12,15 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from sapggan_lib.base.files import atomic_path
 
-PALETTE = sns.color_palette("colorblind")
+STYLE = mpl.rc_params_from_file(Path(__file__).with_name("sapggan.mplstyle"), use_default_template=False)
+PALETTE = STYLE["axes.prop_cycle"].by_key()["color"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 DASHES = ["-", "--", "-.", ":"]
 
 
 def use_style() -> None:
-    """Set the project's matplotlib style; call once at the top of a notebook."""
-    sns.set_theme(style="ticks", palette="colorblind", rc={
-        "figure.dpi": 110, "figure.constrained_layout.use": True,
-        "savefig.dpi": 200, "savefig.bbox": "tight",
-        "axes.spines.top": False, "axes.spines.right": False,
-        "axes.titleweight": "bold", "axes.titlelocation": "left",
-        "legend.frameon": False, "image.cmap": "gray",
-        "pdf.fonttype": 42,  # text stays text in the PDF
-    })  # fmt: skip
+    """Set the project's matplotlib style, sapggan.mplstyle; call once at the top of a notebook."""
+    mpl.rcParams.update(STYLE)
 
 
 def save_figure(figure: Figure, folder: Path | str, name: str) -> list[Path]:

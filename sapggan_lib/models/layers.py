@@ -146,7 +146,7 @@ class Linear(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(torch.randn(out_features, in_features).div_(lr_multiplier))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.scale = gain / math.sqrt(in_features) * lr_multiplier
         self.lr_multiplier = lr_multiplier

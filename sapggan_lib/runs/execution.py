@@ -136,7 +136,8 @@ def run_papermill(job: Job, folder: RunFolder, prepare_only: bool = False) -> No
         if os.name == "posix" and len(sockets) < 80:  # not ports: two kernels that start at once may choose the same
             config.ConnectionFileMixin = Config(transport="ipc", ip=f"{sockets}/kernel")
         papermill.execute_notebook(source, target, shown, kernel_name="python3", language="python", cwd=str(ROOT),
-                                   progress_bar=False, log_output=True, prepare_only=prepare_only, config=config)
+                                   progress_bar=False, log_output=True, prepare_only=prepare_only, config=config,
+                                   shutdown_kernel="immediate")  # all is written; libraries take seconds to end
 
 
 def _publish(job: Job, folder: RunFolder) -> None:

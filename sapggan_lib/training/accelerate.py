@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
-from torch.utils.flop_counter import FlopCounterMode
 
 from sapggan_lib.base.errors import first_line
 from sapggan_lib.losses import gradient_penalty
@@ -64,6 +63,8 @@ def flops_per_image(config: TrainConfig) -> float:
 
     Penalties apart, and the fourth pass of generators with `fresh_latents`.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # brings triton, which no figure needs
+
     counts = []
     with torch.device("meta"):
         generator, discriminator = build_networks(config.model)
