@@ -76,9 +76,8 @@ def progress_of(folder: Path, steps: int = 8) -> tuple[list[float], list[np.ndar
     """
     paths = sorted((folder / "samples").glob("*.png"))
     chosen = [paths[round(i)] for i in np.linspace(0, len(paths) - 1, min(steps, len(paths)))]
-    sheets = [cv2.imread(str(path)) for path in chosen]
-    images = [sheet[: sheet.shape[0] // 4, : sheet.shape[1] // 4, ::-1] for sheet in sheets if sheet is not None]
-    return [float(path.stem) for path in chosen], images
+    sheets = {float(path.stem): sheet for path in chosen if (sheet := cv2.imread(str(path))) is not None}
+    return list(sheets), [sheet[: sheet.shape[0] // 4, : sheet.shape[1] // 4, ::-1] for sheet in sheets.values()]
 
 
 def real_images(images: np.ndarray, samples: int, seed: int = 0) -> np.ndarray:

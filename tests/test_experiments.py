@@ -48,6 +48,9 @@ def test_variants_score_at_the_asked_epochs_and_a_second_call_trains_nothing(tmp
     shown = np.repeat(last[..., None], 3, axis=2).astype(int)
     assert np.abs(progress[-1] - shown).max() <= 1  # another batch may round another way
     assert weights.stat().st_mtime_ns == before
+    sorted((tmp_path / "sapggan" / "samples").glob("*.png"))[1].write_bytes(b"cut")
+    kimg, progress = experiments.progress_of(tmp_path / "sapggan")
+    assert len(kimg) == len(progress) > 0 and kimg[-1] == 0.08
 
 
 def test_other_parameters_train_anew(tmp_path, quick_scores):

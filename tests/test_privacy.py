@@ -136,8 +136,8 @@ def test_no_identifier_is_in_what_a_run_leaves_or_prints(tmp_path, capfd, publis
     source = tmp_path / (as_name(NAMES[0]) if publishable else "scans")
     cases = [(text, set(ELEMENTS), 3) for text in NAMES + IDENTIFIERS + DATES] + [(NAMES[1], set(CODES), 0)]
     plant(source, cases, seed=0, good=20)
-    run(plan(["01"], "smoke", {"size": 32}, data=str(source), publishable=publishable), tmp_path / "run",
-        "smoke")
+    jobs = plan(["01"], "smoke", {"size": 32, "n_phantom": 20}, data=str(source), publishable=publishable)
+    run(jobs, tmp_path / "run", "smoke")
     console = "".join(capfd.readouterr())
     assert "done in" in console
     assert not traces([text for text, _, _ in cases], left(tmp_path / "run") | {"console": console.encode()})

@@ -41,7 +41,11 @@ def plot_frechet_curves(ax: Axes, scores: pd.DataFrame, by: str = "epoch") -> Ax
     ax.xaxis.set_major_locator(MaxNLocator(4, integer=by == "epoch"))
     seeds = means["seeds"].min()
     title = f"mean of {seeds} seeds, 95 % intervals" if seeds > 1 else "one seed: no interval over seeds"
-    ax.legend(title=title, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize="small")
+    handles, labels = ax.get_legend_handles_labels()
+    if floor > 0:                       # matplotlib puts lines before error bars
+        handles, labels = handles[1:] + handles[:1], labels[1:] + labels[:1]
+    ax.legend(handles, labels, title=title, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, fontsize="small",
+              columnspacing=1, handletextpad=0.5)
     return ax
 
 

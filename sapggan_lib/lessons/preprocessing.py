@@ -89,7 +89,8 @@ def header_views(path: Path | str) -> pd.DataFrame:
 def read_pixels(path: Path, side: int = 1024) -> np.ndarray:
     """The image of a DICOM file, PNG or JPEG as a viewer shows it, shrunk to at most `side` so that it draws at once.
 
-    uint8 or uint16 `[H, W]`, or uint8 `[H, W, 3]`. Raises `SapgganError` when the file cannot be read.
+    uint8 or uint16 `[H, W]`, or uint8 `[H, W, 3]`. Raises `OSError` when it cannot be opened, `SapgganError` when it
+    holds no image.
     """
     data = path.read_bytes()
     pixels = read_image(io.BytesIO(data), path.name) if is_image(data) else read_radiograph(path).pixels
