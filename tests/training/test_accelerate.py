@@ -64,7 +64,7 @@ def test_inductor_computes_a_block():
 
 
 def test_inductor_computes_a_penalty_and_its_gradients():
-    discriminator = build_discriminator("pggan", 16, widths=(8, 8, 8))
+    discriminator = build_discriminator("sapggan", 16, widths=(8, 8, 8))
     images = discriminator.real_views(torch.randn(4, 1, 16, 16))
     found = []
     for _ in range(2):
