@@ -12,8 +12,8 @@ from sapggan_lib.runs.jobs import plan
 from sapggan_lib.runs.runner import run
 
 QUICK = {
-    "n_phantom": 20, "size": 16, "samples": 8, "04.models": ["sapggan"], "04.widths": [8, 8, 8],
-    "04.epochs": [1], "04.equal_time": False, "05.floor_sizes": [4], "06.generator": str(SHIPPED),
+    "n_phantom": 20, "size": 16, "samples": 8, "04.models": ["dcgan", "sapggan"], "04.widths": [8, 8, 8],
+    "04.epochs": [1, 2], "04.equal_time": False, "05.floor_sizes": [4], "06.generator": str(SHIPPED),
 }  # fmt: skip
 # what these show comes from the inputs as they are, not from a network that has learned them
 OF_INPUTS = {"01_steps.png", "01_histograms.png", "01_clip_limits.png", "01_store.png", "05_changes.png", "06_quiz.png"}

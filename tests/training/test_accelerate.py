@@ -63,8 +63,9 @@ def test_inductor_computes_a_block():
     torch.testing.assert_close(compiled(x), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_inductor_computes_a_penalty_and_its_gradients():
-    discriminator = build_discriminator("sapggan", 16, widths=(8, 8, 8))
+@pytest.mark.parametrize("name", ["sapggan", "pggan", "stylegan"])
+def test_inductor_computes_a_penalty_and_its_gradients(name):
+    discriminator = build_discriminator(name, 16, widths=(8, 8, 8))
     images = discriminator.real_views(torch.randn(4, 1, 16, 16))
     found = []
     for _ in range(2):
