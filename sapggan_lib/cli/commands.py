@@ -94,7 +94,7 @@ def which(store: Path, index: str) -> None:
 @click.option("--curve", type=POSITIVE, metavar="N", help="Score N samples at ten points of the training.")
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint in DIR.")
 @click.option("--start-from", type=PATH, metavar="RUN_OR_WEIGHTS",
-              help="Begin with the scales of a smaller sapggan: a training folder or a .safetensors file.")
+              help="Begin with the scales of a smaller (or equal) sapggan: a training folder or a .safetensors file.")
 @click.option("--dry-run", is_flag=True, help="Say what it would do, or why not; write nothing.")
 def train(data: Path, out: Path, model: str | None, loss: str | None, resolution: int | None, kimg: float | None,
           condition: str | None, labels: Path | None, classes: str | None, config: Path | None,
