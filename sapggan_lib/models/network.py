@@ -67,12 +67,6 @@ class Network(nn.Module):
             return ()
         return (torch.arange(n, device=self.class_vectors.weight.device) % len(self.class_vectors.weight),)
 
-    def begin_with(self, smaller: Mapping[str, Tensor]) -> None:
-        """Take from the weights of a smaller network what has its name and shape here; the rest stays as drawn."""
-        mine = self.state_dict()
-        same = {name: value for name, value in smaller.items() if name in mine and value.shape == mine[name].shape}
-        self.load_state_dict(mine | same)
-
     @property
     def stage(self) -> object:
         """What decides which layers run, in a network where that changes as it grows."""

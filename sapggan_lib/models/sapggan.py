@@ -3,15 +3,12 @@
 With `attention="none"` this is MSG-ProGAN (Karnewar 2020), the ablation.
 """
 
-from collections.abc import Mapping
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sapggan_lib.models import network
 from sapggan_lib.models.layers import (
-    SLOPE,
     Conv,
     FromImage,
     Head,
@@ -129,23 +126,6 @@ class Join(nn.Module):
         first, second = (self.mix.weight * self.mix.scale).split([seen.shape[1], x.shape[1]], 1)
         return leaky(F.conv2d(seen, first, self.mix.bias) + F.conv2d(x, second))
 
-    @torch.no_grad()
-    def begin_as(self, weight: Tensor, bias: Tensor) -> None:
-        """Make of an image what the layer of `weight` `[width, C, 1, 1]` and `bias` made where this scale was the top.
-
-        leaky(v) - leaky(-v) is (1 + SLOPE) v: from maps in opposite pairs `mix` restores the pixels and does what that
-        layer did, exactly where there is a pair for each channel; maps from above have no weight yet.
-        """
-        assert self.mix is not None and self.mix.bias is not None
-        pairs = len(self.from_image.weight) // 2
-        drawn = self.from_image.weight[:pairs] * self.from_image.scale                      # [pairs, C, 1, 1]
-        self.from_image.weight[pairs:2 * pairs] = -self.from_image.weight[:pairs]
-        pixels = torch.linalg.pinv(drawn.flatten(1)) / (1 + SLOPE)                          # [C, pairs]
-        maps = (weight.flatten(1).float() * self.from_image.scale) @ pixels / self.mix.scale  # [width, pairs]
-        self.mix.weight.zero_()
-        self.mix.weight[:, :2 * pairs, 0, 0] = torch.cat([maps, -maps], 1)
-        self.mix.bias.copy_(bias)
-
 
 class DiscriminatorEnd(nn.Module):
     """The block at 4x4: image and maps `[N, width, 4, 4]` to logits `[N]`."""
@@ -175,15 +155,6 @@ class Discriminator(network.Discriminator):
         for block, image in zip(reversed(self.blocks[1:]), reversed(images[1:]), strict=True):
             x = block(image, x)
         return self.blocks[0](images[0], x, self.vectors(labels))
-
-    def begin_with(self, smaller: Mapping[str, Tensor]) -> None:
-        """As its base, and so that it judges as the smaller one until it has learned more (Net2Net, Chen 2016)."""
-        super().begin_with(smaller)
-        former = max(i for i in range(len(self.blocks)) if f"blocks.{i}.join.from_image.weight" in smaller)
-        if former < len(self.blocks) - 1:
-            layer, block = f"blocks.{former}.join.from_image", self.blocks[former]
-            assert isinstance(block, DiscriminatorBlock)
-            block.join.begin_as(smaller[f"{layer}.weight"], smaller[f"{layer}.bias"])
 
     def real_views(self, images: Tensor) -> list[Tensor]:
         """Real images `[N, C, R, R]` as this discriminator is to see them: at all scales."""

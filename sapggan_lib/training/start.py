@@ -7,7 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from sapggan_lib.base.config import from_mapping, to_mapping
 from sapggan_lib.base.errors import SapgganError
@@ -17,7 +17,6 @@ from sapggan_lib.models import (
     WEIGHTS,
     Discriminator,
     ModelConfig,
-    Network,
     build_networks,
     load_generator,
     save_generator,
@@ -85,11 +84,16 @@ def refuse_strangers(began: ModelConfig, model: ModelConfig, file: Path) -> None
 def begin(state: State, start: Start) -> None:
     """Put the start's weights into a new `state`: every scale that both have; the optimisers begin anew.
 
-    The scales above stay as drawn, and the discriminator judges as before until it has learned to use them.
+    What is new stays as drawn: the scales above, and in the discriminator the layer by which the formerly largest
+    image enters, since now maps from above join it there.
     """
     for part, weights in start.weights.items():
-        network: Network = getattr(state, part)
-        network.begin_with(weights)
+        network: nn.Module = getattr(state, part)
+        mine = network.state_dict()
+        network.load_state_dict(mine | {
+            name: value for name, value in weights.items()  # under their name and in their shape
+            if name in mine and getattr(value, "shape", None) == getattr(mine[name], "shape", None)
+        })  # fmt: skip
     state.started_from = start.facts
 
 
