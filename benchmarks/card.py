@@ -1,9 +1,9 @@
-"""The scores on a generator's card: its samples against a quarter of the images that it learned from.
+"""The scores on a generator's card: its samples against all images that it learned from.
 
-    python -m benchmarks.card WEIGHTS.safetensors FOLDER_OF_IMAGES ... [--n 1685] [--seed 1]
+    python -m benchmarks.card WEIGHTS.safetensors FOLDER_OF_IMAGES ... [--n 5000] [--seed 1]
 
 Writes WEIGHTS.scores.json beside the weights: numbers alone, no pixel. `short` is the distance of the first 1,000
-samples, by which trainings were compared (`benchmarks.recipe`); `spread` is in gray levels.
+samples to a quarter of the images, as trainings are compared (`benchmarks.recipe`); `spread` is in gray levels.
 """
 
 import argparse
@@ -21,15 +21,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", type=Path)
     parser.add_argument("images", nargs="+", type=Path, help="folders of images, as for benchmarks.recipe")
-    parser.add_argument("--n", type=int, default=1685, help="samples")
+    parser.add_argument("--n", type=int, default=5000, help="samples")
     parser.add_argument("--seed", type=int, default=1, help="of the samples")
     arguments = parser.parse_args()
 
     network, generator = build_extractor(), load_generator(arguments.weights)
     samples = generate(generator, arguments.n, seed=arguments.seed)
     images = load(arguments.images, samples.shape[1])
-    real, fake = extract_features(images[::4], network), extract_features(samples, network)
-    few = Features(fake.array[:1000], fake.provenance)
+    real, fake = extract_features(images, network), extract_features(samples, network)
+    quarter, few = (Features(side, real.provenance) for side in (real.array[::4], fake.array[:1000]))
     scores = evaluate(real, fake).to_dict()
     write_json(
         arguments.weights.with_suffix(".scores.json"),
@@ -38,8 +38,8 @@ def main() -> None:
             "images": len(images),
             "seed": arguments.seed,
             "scores": scores,
-            "short": {"n": len(few.array), "fd": frechet_distance(real, few)},
-            "spread": {"samples": spread(samples), "images": spread(images[::4])},
+            "short": {"n": len(few.array), "fd": frechet_distance(quarter, few)},
+            "spread": {"samples": spread(samples), "images": spread(images)},
             **environment(),
         },
     )
