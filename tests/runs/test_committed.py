@@ -5,10 +5,14 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
-from sapggan_lib.models import generate, load_generator
+from sapggan_lib.base.config import from_mapping
+from sapggan_lib.models import ModelConfig, generate, load_generator
 from sapggan_lib.notebook.workspace import ROOT, RUNS, SHIPPED
 from sapggan_lib.runs.jobs import available
+from sapggan_lib.training import load_discriminator
+from sapggan_lib.training.start import read_start
 
 COMMITTED = {"reference": "synthetic radiographs", "radiographs": "own files"}
 
@@ -63,3 +67,13 @@ def test_the_shipped_generator_makes_chests():
     lungs, spine = np.r_[mean[24:36, 14:24].ravel(), mean[24:36, 42:50].ravel()].mean(), mean[24:36, 30:35].mean()
     assert spine > lungs + 30
     assert images.astype(float).std(0).mean() > 5, "the samples are all alike"
+
+
+def test_a_training_can_go_on_from_what_ships():
+    start = read_start(SHIPPED, from_mapping(ModelConfig, load_generator(SHIPPED).config, SHIPPED.name))
+    assert str(start).endswith("generator and discriminator")
+    network = load_discriminator(SHIPPED)
+    assert network.state_dict().keys() == start.weights["discriminator"].keys()
+    chests = torch.from_numpy(generate(load_generator(SHIPPED), 16))[:, None] / 127.5 - 1  # [16, 1, 64, 64]
+    logits = network(network.real_views(chests))
+    assert torch.isfinite(logits).all() and logits.std() > 0.1
