@@ -234,6 +234,13 @@ def test_a_card_shows_markup_and_loads_nothing():
     assert "here" in html and "d.md" not in html and 'href="https://e.f"' in html
 
 
+def test_a_card_leaves_out_what_is_for_programs():
+    card = "---\nlicense: apache-2.0\ntags: []\n---\n\n# Title\n\nFD 55.6<!-- scores.json fd -->\n\n---\n\nend\n\n---\n"
+    html = card_html(card)
+    assert "license" not in html and "scores.json" not in html
+    assert html.startswith("<h3>Title</h3>") and "FD 55.6" in html and html.count("<hr") == 2 and "end" in html
+
+
 def test_text_in_a_description_cannot_leave_its_script_element(tmp_path):
     save_generator(tmp_path / "evil.safetensors", trained(), {"train": {"loss": "</script><script>alert(1)</script>"}})
     write_page(tmp_path / "evil.safetensors", tmp_path / "page.html")

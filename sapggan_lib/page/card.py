@@ -25,8 +25,11 @@ class Renderer(mistune.HTMLRenderer):
 
 
 def card_html(markdown: str) -> str:
-    """A card as HTML; markup in its text is shown, not obeyed, and comments (which file has a number) are left out."""
-    plain = re.sub(r"<!--.*?-->", "", markdown)
+    """A card as HTML; markup in its text is shown, not obeyed.
+
+    What is for programs is left out: comments (which file has a number) and the front matter that model hubs read.
+    """
+    plain = re.sub(r"<!--.*?-->|\A---\n.*?\n---\n", "", markdown, flags=re.DOTALL)
     return str(mistune.create_markdown(renderer=Renderer(escape=True), plugins=["table"])(plain))
 
 
