@@ -60,7 +60,8 @@ def plot_gates(ax: Axes, gates: Mapping[int, np.ndarray]) -> Axes:
         x = place + random.uniform(-0.3, 0.3, values.shape[1])
         (dots,) = ax.plot(x, values.std(0, ddof=1), ".", color=PALETTE[0], alpha=0.6)
         bar = ax.hlines(values.mean(0).std(ddof=1), place - 0.4, place + 0.4, PALETTE[1], lw=3)
-    ax.legend([dots, bar], ["from image to image, a dot for each map", "from map to map"], loc="upper right")
+    kinds = ["from image to image, a dot for each map", "from map to map"]
+    ax.legend([dots, bar], kinds, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)  # dots may be anywhere
     ax.set_xticks(range(len(gates)), [f"{resolution}" for resolution in gates])
     ax.set(xlabel="resolution of the block", ylabel="standard deviation of the gate", ylim=(-0.02, 1))
     return ax
