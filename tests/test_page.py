@@ -349,6 +349,17 @@ def test_a_run_without_a_generator_shows_the_shipped_one_and_no_place(tmp_path, 
     assert (tmp_path / "run" / "generator.html").is_file()
 
 
+def test_a_clone_without_the_trainings_keeps_the_page_that_they_gave(tmp_path):
+    page, private = tmp_path / "run" / "generator.html", finished_run(tmp_path / "run", "synthetic radiographs")
+    write_json(tmp_path / "run" / "record.json", {"page": write_run_page(page, private, publishable=True)})
+    text = page.read_bytes()
+    assert write_run_page(page, tmp_path / "empty", publishable=True) == "This run's generator"
+    assert page.read_bytes() == text
+    page.unlink()
+    sentence = write_run_page(page, tmp_path / "empty", publishable=True)
+    assert sentence == "The generator that comes with the project, since this run's own is not here"
+
+
 def test_a_store_of_another_hash_gives_no_quiz(tmp_path):
     private = finished_run(tmp_path / "run", "synthetic radiographs")
     assert drawn_images(private / "work", {"store": "another"}) is None

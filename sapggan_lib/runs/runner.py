@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sapggan_lib.base import cluster
 from sapggan_lib.base.errors import SapgganError
@@ -141,9 +142,8 @@ def _show_progress(log: Path, label: str, seen: dict[str, int]) -> None:
 def _write_record(
     place: RunFolder, outcomes: Mapping[str, str], profile: str, publishable: bool, started: float, page: str
 ) -> None:
-    from sapggan_lib.training import read_trainings
-
     folder = place.shown
+    before = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "records").glob("*.json"))]
     write_json(
         folder / "record.json",
@@ -153,10 +153,18 @@ def _write_record(
             "publishable": publishable,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "seconds": round(time.time() - started, 1),
-            "outcomes": outcomes,
+            "outcomes": before.get("outcomes", {}) | dict(outcomes),
             "page": page,                                   # whose generator generator.html draws with
             **environment(),
-            "trainings": read_trainings(place.private / "work"),
+            "trainings": _trainings(place.private / "work", before.get("trainings", {})),
             "notebooks": {record.pop("notebook"): record for record in records},
         },
     )
+
+
+def _trainings(work: Path, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The trainings in `work`, and those `before` that a clone lacks: nothing of their kind (`models/...`) is there."""
+    from sapggan_lib.training import read_trainings
+
+    elsewhere = {name: facts for name, facts in before.items() if not (work / name.split("/")[0]).exists()}
+    return dict(sorted((elsewhere | read_trainings(work)).items()))

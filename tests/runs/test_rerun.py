@@ -65,3 +65,20 @@ def test_two_runs_at_once_in_different_folders_do_not_disturb_each_other(noteboo
         assert json.loads((folder / "results" / "01_seed.json").read_text()) == {"seed": seed}
         assert json.loads((folder / "record.json").read_text())["outcomes"]["01_first"].startswith("done")
     assert [word for _, word, process in read_diary(tmp_path) if int(process) == os.getpid()].count("ends") == 2
+
+
+def test_one_notebook_in_a_clone_leaves_what_the_record_says_of_the_others(notebooks, tmp_path):
+    trained = {"kimg": 1.0, "step": 8, "seconds": 2.0, "parts": []}
+    folder = tmp_path / "run"
+    run(plan(["02"], "smoke"), folder, "smoke")
+    record = json.loads((folder / "record.json").read_text())
+    (folder / "record.json").write_text(json.dumps(record | {"trainings": {"models/a": trained, "losses/b": trained}}))
+    made = folder / "work" / "losses" / "c"  # of a kind that is here, all are
+    made.mkdir(parents=True)
+    (made / "made.json").write_text("[]")
+    (made / "log.jsonl").write_text(json.dumps(trained))
+    run(plan(["01"], "smoke", {"seed": 9}), folder, "smoke")
+    after = json.loads((folder / "record.json").read_text())
+    assert list(after["trainings"].items()) == [("losses/c", trained), ("models/a", trained)]
+    assert after["outcomes"]["02_second"] == record["outcomes"]["02_second"]
+    assert after["outcomes"].keys() == after["notebooks"].keys() == set(NAMES[:2])
