@@ -92,3 +92,10 @@ def test_a_training_can_go_on_from_what_ships(weights):
     chests = torch.from_numpy(generate(load_generator(weights), 16))[:, None] / 127.5 - 1  # [16, 1, H, H]
     logits = network(network.real_views(chests))
     assert torch.isfinite(logits).all() and logits.std() > 0.1
+
+
+@pytest.mark.parametrize("weights", WEIGHTS, ids=lambda path: path.stem)
+def test_weights_do_not_ship_on_an_alarm_nor_without_an_audit_of_their_own(weights):
+    facts = json.loads(weights.with_suffix(".audit.json").read_text("utf-8"))
+    assert facts["sha256"] == sha256_file(weights), "other weights: audit them, `sapggan audit --json`"
+    assert facts["verdict"] != "alarm"
