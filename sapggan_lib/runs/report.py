@@ -25,9 +25,10 @@ def write_report(folder: Path) -> Path:
     record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     executed = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     names = [path.stem for path in executed]
+    looks = b"".join((TEMPLATES / name).read_bytes() for name in ("notebook.html", "notebook.css"))
     for path in executed:
         page = path.with_suffix(".html")
-        facts = hashlib.sha256(path.read_bytes() + repr(names).encode()).hexdigest()
+        facts = hashlib.sha256(path.read_bytes() + looks + repr(names).encode()).hexdigest()
         mark = f"<!-- made of {facts} -->\n"          # not by time: clocks step, and copies have any
         if not page.exists() or not page.read_text(encoding="utf-8").endswith(mark):
             write_text(page, notebook_page(path, names) + mark)

@@ -1,11 +1,13 @@
 import json
 import os
 import re
+import shutil
 
 import nbformat
 from bs4 import BeautifulSoup
 
-from sapggan_lib.runs.report import equations, index_page, write_report
+from sapggan_lib.runs import report
+from sapggan_lib.runs.report import TEMPLATES, equations, index_page, write_report
 
 EVIL = "\"><script>alert('x')</script>"
 
@@ -48,6 +50,18 @@ def test_pages_carry_the_alternative_text_of_figures(tmp_path):
     for name, texts in (("01_a.html", [alt, ""]), ("index.html", [alt])):
         page = BeautifulSoup((tmp_path / name).read_text(), "html.parser")
         assert [image["alt"] for image in page.find_all("img")] == texts and "alert" not in str(page.find_all("script"))
+
+
+def test_a_page_is_small_and_has_the_looks_of_its_template_alone(tmp_path, monkeypatch):
+    write_run(tmp_path, "")
+    write_report(tmp_path)
+    page = (tmp_path / "01_a.html").read_text()
+    assert (TEMPLATES / "notebook.css").read_text().strip() in page and len(page) < 40_000  # JupyterLab's own are 280,000
+    monkeypatch.setattr(report, "TEMPLATES", tmp_path / "templates")
+    shutil.copytree(TEMPLATES, report.TEMPLATES)
+    (report.TEMPLATES / "notebook.css").write_text("body { color: teal }")
+    write_report(tmp_path)
+    assert "teal" in (tmp_path / "01_a.html").read_text(), "a page made with other looks was kept"
 
 
 def test_a_page_follows_its_notebook_by_content_not_by_time(tmp_path):
