@@ -6,7 +6,7 @@ from typing import Any
 
 from sapggan_lib.base.files import ROOT
 
-COMMITTED = ("reference", "radiographs")  # the runs in the repository, for everyone to see
+COMMITTED = ("reference", "radiographs", "comparison_64")  # the runs in the repository, for everyone to see
 
 
 @functools.cache  # a process runs the code that it began with
