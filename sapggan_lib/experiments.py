@@ -167,8 +167,8 @@ def equal_time_variants(variants: Mapping[str, TrainConfig], scores: pd.DataFram
     """The same trainings, the quicker methods' so much longer that each method takes the hours of the slowest.
 
     `scores` are what `compare` gave for `variants`: from them comes each method's speed, the mean over its seeds. What
-    is added is scored twice, at its half and at its end. A method within a tenth of the slowest stays as it is. Made by
-    `compare(..., begun=...)`.
+    is added is scored at each quarter of the slowest's hours that lies in it. A method within a tenth of the slowest
+    stays as it is. Made by `compare(..., begun=...)`.
     """
     hours = evaluation.last_scores(scores).groupby("method")["hours"].mean()
     longer = dict(variants)
@@ -176,7 +176,8 @@ def equal_time_variants(variants: Mapping[str, TrainConfig], scores: pd.DataFram
         own = hours[label.split(", seed ")[0]]
         factor = hours.max() / own if own else 1.0  # 0: too short for the clock
         if factor >= 1.1:
-            more = tuple(round(config.kimg * (1 + (factor - 1) * part), 3) for part in (0.5, 1.0))
+            quarters = (factor * part for part in (0.25, 0.5, 0.75, 1.0))
+            more = tuple(round(config.kimg * quarter, 3) for quarter in quarters if quarter > 1)
             longer[label] = replace(config, kimg=more[-1], snapshot_kimg=config.snapshot_kimg + more)
     return longer
 

@@ -104,13 +104,20 @@ def stability(scores: "pd.DataFrame") -> "pd.DataFrame":
 
 
 def at_equal_hours(scores: "pd.DataFrame", parts: Sequence[float] = (0.25, 0.5, 0.75, 1.0)) -> "pd.DataFrame":
-    """Each training's latest score at or before `parts` of the hours that all had; `hours` becomes that time."""
+    """Each training's score at `parts` of the hours that all had; `hours` becomes that time.
+
+    Between two scores it is on the straight line that joins them, since no training is scored at the minute that
+    another ends; before its first one a training has none.
+    """
     import pandas as pd
 
     trainings = scores.groupby(["method", "seed"], sort=False, dropna=False)
-    shared = trainings["hours"].max().min()
-    times = pd.DataFrame({"hours": np.multiply(parts, shared * (1 + 1e-9))})  # a score at the very end counts
-    found = [
-        pd.merge_asof(times, rows.sort_values("hours"), on="hours").dropna(subset="value") for _, rows in trainings
-    ]
-    return pd.concat(found, ignore_index=True).round({"hours": 5}).reindex(columns=scores.columns)
+    times = np.multiply(parts, trainings["hours"].max().min())
+    found = []
+    for _, rows in trainings:
+        ordered = rows.sort_values("hours")
+        reached = times[times >= ordered["hours"].iloc[0]]
+        between = {name: np.interp(reached, ordered["hours"], ordered[name])
+                   for name in ("value", "low", "high", "variety", "epoch", "kimg")}  # fmt: skip
+        found.append(ordered.iloc[[0] * len(reached)].assign(hours=reached, **between))
+    return pd.concat(found, ignore_index=True).round({"hours": 5})

@@ -59,10 +59,12 @@ def test_stability_names_the_worst_rise_and_the_spread():
     assert table.to_dict("records") == [{"group": "hinge", "mean": 77.5, "spread": 5.0, "worst rise": 1.5}]
 
 
-def test_at_equal_hours_the_latest_score_in_time_counts():
+def test_at_equal_hours_a_score_is_on_the_line_between_its_neighbours_and_none_is_guessed_before_the_first():
     times = {"sapggan": (1.0, 2.0, 4.0), "dcgan": (0.5, 3.0)}
-    rows = [{"method": name, "value": 10 * hour, "hours": hour} for name, hours in times.items() for hour in hours]
+    rows = [{"method": name, "value": hour**2, "variety": 1 / hour, "hours": hour, "metric": "FD"}
+            for name, hours in times.items() for hour in hours]  # fmt: skip
     table = evaluation.at_equal_hours(evaluation.score_frame(rows), parts=(0.2, 0.5, 1.0))
-    assert table[["method", "hours", "value"]].to_numpy().tolist() == [
-        ["sapggan", 1.5, 10], ["sapggan", 3.0, 20], ["dcgan", 0.6, 5], ["dcgan", 1.5, 5], ["dcgan", 3, 30]
+    assert table.round(9)[["method", "hours", "value"]].to_numpy().tolist() == [
+        ["sapggan", 1.5, 2.5], ["sapggan", 3.0, 10], ["dcgan", 0.6, 0.6], ["dcgan", 1.5, 3.75], ["dcgan", 3, 9]
     ]  # fmt: skip
+    assert table["variety"].round(3).tolist() == [0.75, 0.375, 1.933, 1.333, 0.333] and set(table["metric"]) == {"FD"}

@@ -1,4 +1,4 @@
-"""What is committed of two runs and of the weights: whole, publishable, small."""
+"""What is committed of three runs and of the weights: whole, publishable, small."""
 
 import json
 import re
@@ -17,7 +17,12 @@ from sapggan_lib.training import load_discriminator
 from sapggan_lib.training.start import read_start
 
 WEIGHTS = sorted(path for path in (ROOT / "weights").glob("*.safetensors") if "." not in path.stem)  # generators
-COMMITTED = {"reference": "synthetic radiographs", "radiographs": "own files"}
+ALL = {path.stem for path in available()}
+COMMITTED = {  # what a run was made of, and its notebooks
+    "reference": ("synthetic radiographs", ALL),
+    "radiographs": ("own files", ALL),
+    "comparison_64": ("own files", {"04_model_comparison", "05_fid_tables"}),
+}
 
 
 @pytest.fixture(scope="module", params=COMMITTED)
@@ -30,8 +35,8 @@ def record(run):
     return json.loads((run / "record.json").read_text(encoding="utf-8"))
 
 
-def test_a_committed_run_has_every_notebook_with_its_figures_and_results(run, record):
-    assert set(record["notebooks"]) == {path.stem for path in available()}
+def test_a_committed_run_has_its_notebooks_with_their_figures_and_results(run, record):
+    assert set(record["notebooks"]) == COMMITTED[run.name][1]
     for name, entry in record["notebooks"].items():
         assert (run / f"{name}.html").is_file() and (run / f"{name}.ipynb").is_file()
         for figure in entry["figures"]:
@@ -44,13 +49,13 @@ def test_a_committed_run_is_from_a_clean_tree_and_publishable(run, record):
     assert record["publishable"] and not record["git"]["dirty"]
     for entry in record["notebooks"].values():
         assert entry["parameters"].get("publishable", True) and not entry["git"]["dirty"]
-        assert entry["data"].get("source", COMMITTED[run.name]) == COMMITTED[run.name]
+        assert entry["data"].get("source", COMMITTED[run.name][0]) == COMMITTED[run.name][0]
 
 
 def test_what_is_committed_is_small_and_names_no_folder_of_the_machine_that_made_it():
     committed = [path for name in COMMITTED for path in (RUNS / name).rglob("*") if path.is_file() and
                  path.relative_to(RUNS / name).parts[0] not in ("work", "logs", ".lock")]  # fmt: skip
-    assert sum(path.stat().st_size for path in committed) < 48e6  # of two runs of ten notebooks
+    assert sum(path.stat().st_size for path in committed) < 48e6  # of 22 notebooks
     for path in committed:
         if path.suffix in (".json", ".ipynb", ".csv", ".md", ".tex"):
             assert not re.search(r"[\"' ]/(home|root|tmp|work|Users)/", path.read_text(encoding="utf-8")), path
