@@ -85,7 +85,7 @@ def test_at_equal_time_the_quicker_go_on_and_leave_the_first_comparison_alone(tm
     options |= {"begun": tmp_path / "models"}
     again = experiments.compare(longer, images(), tmp_path / "longer", **options)
     assert again[again["method"] == "sapggan"].equals(scores[scores["method"] == "sapggan"])
-    assert again.loc[again["method"] == "dcgan", "epoch"].tolist() == [1, 2, 3, 4.5, 6]  # quarters of its time: 1.5, ...
+    assert again.loc[again["method"] == "dcgan", "epoch"].tolist() == [1, 2, 3, 4.5, 6]  # quarters: 1.5, 3, ...
     assert again["value"].tolist()[2:4] == scores["value"].tolist()[2:]     # it went on from the first comparison
     assert weights.read_bytes() == before and not (tmp_path / "longer" / "sapggan").exists()
     made = (tmp_path / "longer" / "dcgan" / "generator.safetensors").stat().st_mtime_ns
