@@ -151,8 +151,9 @@ class FastStep(Step):
                 compile_blocks(network, backend)
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
-        if self.state.generator.stage != self.stage:
-            self.stage, self.calls, self.graph = self.state.generator.stage, 0, None
+        stage = (self.state.generator.stage, self.holding)  # each computes in its own way
+        if stage != self.stage:
+            self.stage, self.calls, self.graph = stage, 0, None
             if self.compiled:
                 self.rehearse(real)
         if not self.graphs or (self.penalty_due() and self.every > 1):

@@ -27,6 +27,7 @@ class TrainConfig:
     r1_gamma: float | None = None                         # weight of R1 at real images; 0: none
     r2_gamma: float | None = None                         # the same at generated images
     r1_every: int | None = None                           # steps between R1 penalties, each weighted by this
+    hold_kimg: float = 0.0                                # what a start brought to G stays so long as it is
     grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
     condition_start: float | None = None                  # kimg up to which classes have no weight; None: kimg / 4
     condition_end: float | None = None                    # kimg from which they have all of it; None: kimg / 2
@@ -86,7 +87,9 @@ def resolve(config: TrainConfig, cuda: bool = False) -> TrainConfig:
 def refuse_nonsense(config: TrainConfig) -> None:
     """`SapgganError` for the first number that no training can have; None is left to the default."""
     above_0 = ("kimg", "batch", "stddev_group", "r1_every", "grow_kimg", "log_kimg", "sample_kimg", "checkpoint_kimg")
-    at_least_0 = ("lr", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma", "condition_start", "condition_end")
+    at_least_0 = (
+        "hold_kimg", "lr", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma", "condition_start", "condition_end",
+    )
     for name in above_0 + at_least_0:
         value = getattr(config, name)
         if value is not None and not (0 <= value < math.inf and (value or name not in above_0)):

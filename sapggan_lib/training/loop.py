@@ -94,7 +94,7 @@ def train(
         if plan.checkpoint:
             checkpoint.restore(state, plan.checkpoint)
         elif plan.start:
-            begin(state, plan.start)
+            begin(state, plan.start, average=config.hold_kimg > 0)
         step = FastStep(state, config, device)
         batches = Batches(images, config.model, config.batch, config.seed, device, labels)
         stack.callback(batches.close)

@@ -50,6 +50,7 @@ def make_plan(
     start = read_start(start_from, config.model) if start_from and not checkpoint else None
     if checkpoint and start_from and not checkpoint.get("started_from"):
         raise SapgganError(f"{folder}: this run began from nothing; to start from {start_from}, name another folder")
+    refuse_hold(config, (checkpoint or {}).get("started_from") or (start.facts if start else None))
     config, fast_paths = choose_fast_paths(resolve(config, device.type == "cuda"), device)
     with torch.device("meta"):
         generator, discriminator = build_networks(config.model, config.group)
@@ -75,6 +76,15 @@ def make_plan(
         *([f"starts from   {start}"] if start else []),
     ])
     return Plan(config, checkpoint, start, summary, problem)
+
+
+def refuse_hold(config: TrainConfig, start: dict[str, Any] | None) -> None:
+    """`SapgganError` where `hold_kimg` has nothing to hold, or would hold all of the generator."""
+    if config.hold_kimg and start is None:
+        raise SapgganError(f"hold_kimg {config.hold_kimg:g} holds what a start brought; name one with start_from")
+    if config.hold_kimg and start and start["resolution"] == config.model.resolution:
+        raise SapgganError(f"hold_kimg {config.hold_kimg:g} would hold the whole generator: {start['name']} has the "
+                           f"same side, {config.model.resolution} pixels; leave it at 0")
 
 
 def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder: Path) -> None:

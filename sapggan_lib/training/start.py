@@ -81,13 +81,17 @@ def refuse_strangers(began: ModelConfig, model: ModelConfig, file: Path) -> None
         raise SapgganError(f"{file}: cannot start from it: {'; '.join(differing)}")
 
 
-def begin(state: State, start: Start) -> None:
+def begin(state: State, start: Start, average: bool = False) -> None:
     """Put the start's weights into a new `state`: every scale that both have; the optimisers begin anew.
+
+    `average`: the generator gets those of the averaged one, which is the better to hold.
 
     What is new stays as drawn: the scales above, and in the discriminator the layer by which the formerly largest
     image enters, since now maps from above join it there.
     """
     for part, weights in start.weights.items():
+        if part == "generator" and average:
+            weights = start.weights["ema"]
         network: nn.Module = getattr(state, part)
         mine = network.state_dict()
         network.load_state_dict(mine | {

@@ -1,7 +1,7 @@
 """One training step: both networks and the moving average, from one batch of real images."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sapggan_lib.losses import GP_WEIGHT, LOSSES, gradient_penalty, wgan_penalty
 from sapggan_lib.models import MODELS, Growing, Network, stage_at
@@ -24,6 +24,7 @@ class Step:
     def __init__(self, state: State, config: TrainConfig, device: torch.device):
         self.state, self.config, self.device = state, config, device
         self.loss = LOSSES[config.loss or ""]
+        self.inherited = inherited(state)
         self.penalised, self.every = bool(config.r1_gamma or config.r2_gamma), config.r1_every or 1
         self.labels: tuple[Tensor, ...] = ()  # none, or one `[n]`; kept in place, where a CUDA graph reads it
         buffers = zip(state.ema.named_buffers(), state.generator.buffers(), strict=True)
@@ -32,6 +33,7 @@ class Step:
 
     def __call__(self, real: Tensor, labels: Tensor | None = None) -> dict[str, Tensor]:
         self.take(labels)
+        self.hold()
         self.grow()
         terms = self.train(real)
         self.count()
@@ -42,6 +44,16 @@ class Step:
         if labels is not None:
             self.labels = self.labels or (torch.empty_like(labels, device=self.device),)
             self.labels[0].copy_(labels)
+
+    @property
+    def holding(self) -> bool:
+        """Whether the generator's scales that came with a start are still held."""
+        return bool(self.inherited) and self.state.kimg < self.config.hold_kimg
+
+    def hold(self) -> None:
+        """Let the scales that came with a start learn, or not yet: Adam passes over weights without a gradient."""
+        for parameter in self.inherited:
+            parameter.requires_grad_(not self.holding)
 
     def train(self, real: Tensor) -> dict[str, Tensor]:
         """What happens on the device: both networks take their optimiser steps."""
@@ -150,6 +162,15 @@ class Step:
         torch._foreach_lerp_(list(state.ema.parameters()), list(state.generator.parameters()), weight)
         for kept, now in self.moving:
             kept.copy_(now)
+
+
+def inherited(state: State) -> list[nn.Parameter]:
+    """The generator's weights that came with a start: its blocks and 1x1 convolutions up to the start's side."""
+    if not state.started_from:
+        return []
+    scales = state.started_from["resolution"].bit_length() - 2
+    parts = (part for part in state.generator.children() if isinstance(part, nn.ModuleList))
+    return [parameter for part in parts for scale in part[:scales] for parameter in scale.parameters()]
 
 
 def ramp(kimg: float, start: float | None, end: float | None) -> float:
