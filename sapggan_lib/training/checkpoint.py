@@ -15,8 +15,8 @@ from sapggan_lib.models import WEIGHTS, Discriminator, Generator, load_generator
 from sapggan_lib.training.config import TrainConfig
 
 CHECKPOINT = "checkpoint.pt"
-MAY_CHANGE = {  # on resume: length, reports, where it runs, and for how long a start is held, once its scores are seen
-    "kimg", "hold_kimg", "log_kimg", "sample_kimg", "checkpoint_kimg", "snapshot_kimg", "device",
+MAY_CHANGE = {  # on resume: length, reports and where it runs
+    "kimg", "log_kimg", "sample_kimg", "checkpoint_kimg", "snapshot_kimg", "device",
 }
 FAST_PATHS = {"precision", "compile", "cuda_graphs"}  # they too; left open, they stay on the same kind of device
 

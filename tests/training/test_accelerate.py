@@ -159,6 +159,24 @@ def test_the_order_of_eager_and_replayed_steps_trains_the_same_weights():
     assert_equal_weights(run(**GRAPHED)[0], run(Graphed, **GRAPHED)[0])
 
 
+@pytest.mark.parametrize("fast_step", [Graphed, aot_eager])
+def test_a_start_is_held_and_let_go_as_in_the_plain_step(fast_step):
+    """At that point a recorded step no longer computes all gradients: it is recorded anew."""
+    steps = []
+
+    def begun(step_class):
+        def make(state, config, device):
+            state.started_from = {"resolution": 8}
+            steps.append(step_class(state, config, device))
+            return steps[-1]
+        return make
+
+    options = GRAPHED | {"hold_kimg": 0.024}  # six steps of four
+    assert_equal_weights(run(begun(Step), **options)[0], run(begun(fast_step), **options)[0])
+    assert steps[0].state.optimizer_g.state_dict()["state"][0]["step"] == 2  # of eight
+    assert steps[1].calls == (1 if fast_step is Graphed else 0)  # the last step's; the one before had a penalty
+
+
 def test_what_cannot_be_recorded_is_said_and_trains_on(capsys):
     assert_equal_weights(run(**GRAPHED)[0], run(Unrecordable, **GRAPHED)[0])
     said = capsys.readouterr().err.splitlines()

@@ -43,6 +43,7 @@ def test_stylegan_is_penalised_at_every_step():
     ({"batch": 0}, "batch must be above 0"),
     ({"grow_kimg": -1.0}, "grow_kimg must be above 0"),
     ({"r1_every": 0}, "r1_every must be above 0, not 0; for no R1"),
+    ({"hold_kimg": -1.0}, "hold_kimg must be at least 0"),
     ({"lr": -1e-3}, "lr must be at least 0"),
     ({"lr": float("nan")}, "lr must be at least 0"),
     ({"betas": (0.5, 1.0)}, "betas must be two numbers from 0 to below 1"),

@@ -82,6 +82,43 @@ def test_a_start_is_remembered_and_resumed_exactly(small, tmp_path):
         train(images(32), tmp_path / "nothing", config(LARGE), start_from=small, resume=True)
 
 
+def test_scales_that_are_held_stay_the_averaged_ones_until_they_are_let_go(small, tmp_path):
+    average = load_generator(small).state_dict()
+    for name, kimg, held in (("held", 0.016, True), ("let go", 0.024, False)):
+        options = dataclasses.replace(config(LARGE, kimg), hold_kimg=0.016)
+        train(images(32), tmp_path / name, options, start_from=small)
+        after = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        for part in ("generator", "ema"):
+            assert all(torch.equal(after[part][key], value) for key, value in average.items()) == held
+        began = begun(small)[1]  # all else has learned in any case
+        for part, which in (("generator", "blocks.3"), ("generator", "to_image.3"), ("discriminator", "blocks.0")):
+            for key, value in getattr(began, part).state_dict().items():
+                if key.startswith(which) and key.endswith("weight"):
+                    assert not torch.equal(after[part][key], value), (name, key)
+
+
+def test_a_run_resumed_while_its_start_is_held_ends_as_one_that_never_stopped(small, tmp_path):
+    def options(kimg):
+        return dataclasses.replace(config(LARGE, kimg), hold_kimg=0.016)
+
+    train(images(32), tmp_path / "whole", options(0.032), start_from=small)
+    train(images(32), tmp_path / "parts", options(0.008), start_from=small)
+    train(images(32), tmp_path / "parts", options(0.032), resume=True)
+    whole, parts = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "parts"))
+    for part in ("generator", "discriminator", "ema"):
+        assert all(torch.equal(whole[part][name], value) for name, value in parts[part].items())
+    with pytest.raises(SapgganError, match="hold_kimg was 0.016 and is 0.0"):
+        train(images(32), tmp_path / "parts", config(LARGE, 0.04), resume=True)
+
+
+def test_a_hold_of_nothing_and_of_all_are_refused(small, tmp_path):
+    with pytest.raises(SapgganError, match="hold_kimg 2 holds what a start brought; name one with start_from"):
+        train(images(32), tmp_path / "out", dataclasses.replace(config(LARGE), hold_kimg=2.0))
+    with pytest.raises(SapgganError, match="would hold the whole generator: run/checkpoint.pt has the same side, 16"):
+        train(images(16), tmp_path / "out", dataclasses.replace(config(SMALL), hold_kimg=2.0), start_from=small)
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
 def test_what_is_exported_is_half_as_large_and_starts_the_next(small, tmp_path):
     export(small, tmp_path / "weights.safetensors")
     _, from_run = begun(small)
