@@ -107,14 +107,14 @@ def test_a_run_resumed_while_its_start_is_held_ends_as_one_that_never_stopped(sm
     whole, parts = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "parts"))
     for part in ("generator", "discriminator", "ema"):
         assert all(torch.equal(whole[part][name], value) for name, value in parts[part].items())
-    with pytest.raises(SapgganError, match="hold_kimg was 0.016 and is 0.0"):
+    with pytest.raises(SapgganError, match=r"hold_kimg was 0\.016 and is 0\.0"):
         train(images(32), tmp_path / "parts", config(LARGE, 0.04), resume=True)
 
 
 def test_a_hold_of_nothing_and_of_all_are_refused(small, tmp_path):
     with pytest.raises(SapgganError, match="hold_kimg 2 holds what a start brought; name one with start_from"):
         train(images(32), tmp_path / "out", dataclasses.replace(config(LARGE), hold_kimg=2.0))
-    with pytest.raises(SapgganError, match="would hold the whole generator: run/checkpoint.pt has the same side, 16"):
+    with pytest.raises(SapgganError, match=r"would hold the whole generator: run/checkpoint.pt has the same side, 16"):
         train(images(16), tmp_path / "out", dataclasses.replace(config(SMALL), hold_kimg=2.0), start_from=small)
     assert not (tmp_path / "out" / "config.json").exists()
 
