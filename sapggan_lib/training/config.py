@@ -21,6 +21,7 @@ class TrainConfig:
     stddev_group: int | None = None                       # images of a minibatch stddev; at most the batch
     seed: int = 0
     lr: float | None = None                               # Adam, both networks
+    lr_discriminator: float | None = None                 # Adam, of D alone; None: as lr
     betas: tuple[float, ...] | None = None                # Adam
     ema_half_life: float = 10.0                           # kimg after which a weight counts half in the average
     ema_rampup: float = 0.05                              # the half-life is at most this share of the images seen
@@ -44,6 +45,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.loss is not None and self.loss not in LOSSES:
             raise SapgganError(f'unknown loss "{self.loss}"; {near_match(self.loss, LOSSES)}')
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Learning rates of G and D, once resolved."""
+        lr = self.lr or 0.0
+        return lr, lr if self.lr_discriminator is None else self.lr_discriminator
 
     @property
     def group(self) -> int:
@@ -88,7 +95,7 @@ def refuse_nonsense(config: TrainConfig) -> None:
     """`SapgganError` for the first number that no training can have; None is left to the default."""
     above_0 = ("kimg", "batch", "stddev_group", "r1_every", "grow_kimg", "log_kimg", "sample_kimg", "checkpoint_kimg")
     at_least_0 = (
-        "hold_kimg", "lr", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma", "condition_start", "condition_end",
+        "hold_kimg", "lr", "lr_discriminator", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma", "condition_start", "condition_end",
     )
     for name in above_0 + at_least_0:
         value = getattr(config, name)

@@ -208,9 +208,12 @@ def build(config: TrainConfig, device: torch.device) -> State:
     generator, discriminator = networks
     ema = copy.deepcopy(generator).requires_grad_(False).eval()
     options: dict[str, Any] = {
-        "lr": config.lr, "betas": config.betas, "eps": 1e-8, "fused": True, "capturable": config.cuda_graphs
+        "betas": config.betas, "eps": 1e-8, "fused": True, "capturable": config.cuda_graphs
     }  # fmt: skip
-    optimizer_g, optimizer_d = (torch.optim.Adam(network.parameters(), **options) for network in networks)
+    optimizer_g, optimizer_d = (
+        torch.optim.Adam(network.parameters(), rate, **options)
+        for network, rate in zip(networks, config.rates, strict=True)
+    )
     return State(generator, discriminator, ema, optimizer_g, optimizer_d)
 
 

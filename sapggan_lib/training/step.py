@@ -145,11 +145,11 @@ class Step:
         for network in (generator, state.discriminator, state.ema):
             assert isinstance(network, Growing)
             network.set_stage(level, alpha)
-        for optimizer in (state.optimizer_g, state.optimizer_d):
+        for optimizer, rate in zip((state.optimizer_g, state.optimizer_d), config.rates, strict=True):
             if generator.stage != before:
                 optimizer.state.clear()
             for group in optimizer.param_groups:
-                group["lr"] = (config.lr or 0.0) * MODELS[config.model.name].lr_factor.get(4 * 2**level, 1.0)
+                group["lr"] = rate * MODELS[config.model.name].lr_factor.get(4 * 2**level, 1.0)
 
     @torch.no_grad()
     def count(self) -> None:
