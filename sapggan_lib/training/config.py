@@ -95,7 +95,8 @@ def refuse_nonsense(config: TrainConfig) -> None:
     """`SapgganError` for the first number that no training can have; None is left to the default."""
     above_0 = ("kimg", "batch", "stddev_group", "r1_every", "grow_kimg", "log_kimg", "sample_kimg", "checkpoint_kimg")
     at_least_0 = (
-        "hold_kimg", "lr", "lr_discriminator", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma", "condition_start", "condition_end",
+        "hold_kimg", "lr", "lr_discriminator", "ema_half_life", "ema_rampup", "r1_gamma", "r2_gamma",
+        "condition_start", "condition_end",
     )
     for name in above_0 + at_least_0:
         value = getattr(config, name)
