@@ -46,6 +46,7 @@ def test_stylegan_is_penalised_at_every_step():
     ({"hold_kimg": -1.0}, "hold_kimg must be at least 0"),
     ({"lr": -1e-3}, "lr must be at least 0"),
     ({"lr": float("nan")}, "lr must be at least 0"),
+    ({"lr_discriminator": -1e-3}, "lr_discriminator must be at least 0"),
     ({"betas": (0.5, 1.0)}, "betas must be two numbers from 0 to below 1"),
     ({"betas": (0.5,)}, "betas must be two numbers"),
 ])  # fmt: skip

@@ -143,6 +143,20 @@ def test_fresh_latents_train_the_weights_of_the_plain_step(name):
         assert torch.dist(*values) < 1e-5 * values[0].norm(), part
 
 
+@pytest.mark.parametrize("name", ["sapggan", "stylegan"])
+def test_the_discriminator_may_have_a_learning_rate_of_its_own(name):
+    """Adam's first step without momentum is its learning rate, whatever the gradient."""
+    for options, rates in (({}, (0.001, 0.001)), ({"lr_discriminator": 0.004}, (0.001, 0.004))):
+        step = new_step(name, lr=0.001, betas=(0.0, 0.99), **options)
+        state = step.state
+        networks = (state.generator, state.discriminator)
+        before = [torch.cat([p.detach().flatten() for p in network.parameters()]) for network in networks]
+        step(real())
+        for network, old, rate in zip(networks, before, rates, strict=True):
+            moved = (torch.cat([p.detach().flatten() for p in network.parameters()]) - old).abs().max()
+            assert float(moved) == pytest.approx(rate, rel=0.01)
+
+
 def test_the_average_follows_what_moves_and_keeps_its_noise():
     step = new_step("stylegan")
     state = step.state
