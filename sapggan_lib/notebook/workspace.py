@@ -32,6 +32,13 @@ SHIPPED = ROOT / "weights" / "sapggan_64.safetensors"  # for a reader without ti
 INTERACTIVE = RUNS / "interactive"  # where a notebook opened by hand leaves its figures
 
 
+def shipped(size: int, folder: Path = SHIPPED.parent) -> Path:
+    """The shipped generator for images of `size` pixels: the largest that is not above, or else `SHIPPED`."""
+    sides = [side for side in (64, 128, 256, 512) if side <= size]
+    found = (folder / f"sapggan_{side}.safetensors" for side in reversed(sides))
+    return next((path for path in found if path.is_file()), SHIPPED)
+
+
 @dataclass
 class Notebook:
     """A running notebook; make it with `start`."""
@@ -87,9 +94,9 @@ class Notebook:
         return original_path(self._synthetic().path, 0) if path.suffix == ".npz" else path
 
     def generator(self) -> Path:
-        """The SAPGGAN that `04_model_comparison` trained in this run, or without one that which the project ships."""
+        """The SAPGGAN that `04_model_comparison` trained in this run, or without one what ships for its `size`."""
         trained = (self.folder / "results" / "04_scores.json").exists()
-        return self.work / "models" / "sapggan" if trained else SHIPPED
+        return self.work / "models" / "sapggan" if trained else shipped(self.parameters["size"])
 
     def figure(self, figure: "Figure", name: str, alt: str = "") -> None:
         """Show `figure` and save it as PNG and PDF in the run's `figures` folder, named after the notebook's number.

@@ -123,6 +123,20 @@ def test_an_array_file_has_no_example_of_its_own_so_a_phantom_is_shown(begin, tm
     assert len(store) == 4 and nb.example_file(store).suffix == ".dcm"
 
 
+@pytest.mark.parametrize(("size", "side"), [(32, 64), (64, 64), (127, 64), (128, 128), (512, 256)])
+def test_the_shipped_generator_for_a_size_is_the_largest_not_above_it(size, side, tmp_path):
+    for name in ("64", "128", "128.discriminator", "256"):
+        (tmp_path / f"sapggan_{name}.safetensors").touch()
+    assert notebook.shipped(size, tmp_path).name == f"sapggan_{side}.safetensors"
+
+
+def test_a_run_that_trained_none_shows_the_shipped_generator_for_its_size(begin):
+    nb = begin("04_model_comparison")
+    assert nb.generator() == notebook.SHIPPED
+    nb.result({"fd": 1.0}, "scores")
+    assert nb.generator() == nb.work / "models" / "sapggan"
+
+
 def test_the_catalogue_lists_what_the_folder_holds_in_the_notebooks_own_words(tmp_path):
     write_notebook(tmp_path / "01_a.ipynb", [])
     told = "# Walks\n\n**Time**: half a second. **Prerequisites**: none."
