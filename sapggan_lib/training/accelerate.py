@@ -208,7 +208,8 @@ class FastStep(Step):
         discriminator.requires_grad_(False)
         with self.autocast():
             logits = discriminator(fake, *self.labels)
-        logits.sum().backward()
+        if logits.requires_grad:  # not where all of the generator is held
+            logits.sum().backward()
 
     def aside(self, real: Tensor) -> dict[str, Tensor]:
         """An eager step on a stream of its own, as recording will need."""

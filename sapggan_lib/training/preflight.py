@@ -79,12 +79,9 @@ def make_plan(
 
 
 def refuse_hold(config: TrainConfig, start: dict[str, Any] | None) -> None:
-    """`SapgganError` where `hold_kimg` has nothing to hold, or would hold all of the generator."""
+    """`SapgganError` where `hold_kimg` has nothing to hold."""
     if config.hold_kimg and start is None:
         raise SapgganError(f"hold_kimg {config.hold_kimg:g} holds what a start brought; name one with start_from")
-    if config.hold_kimg and start and start["resolution"] == config.model.resolution:
-        raise SapgganError(f"hold_kimg {config.hold_kimg:g} would hold the whole generator: {start['name']} has the "
-                           f"same side, {config.model.resolution} pixels; leave it at 0")
 
 
 def check(config: TrainConfig, group: int, world: int, weight_bytes: int, folder: Path) -> None:

@@ -117,7 +117,8 @@ class Step:
                     real_logits = discriminator(images, *self.labels).detach()
             fake_logits = discriminator(augment(fake, kinds), *self.labels)
         loss = self.loss.generator(real_logits, fake_logits)
-        update(self.state.generator, self.state.optimizer_g, loss)
+        if loss.requires_grad:  # not where all of it is held
+            update(self.state.generator, self.state.optimizer_g, loss)
         return {"loss_g": loss.detach()}
 
     def penalty_due(self) -> bool:
