@@ -65,6 +65,7 @@ def make_plan(
     active = active // 2 if config.precision == "bfloat16" else active
     kept = 4 * sum(weights) + weights[0]
     steps = -(-int(config.kimg * 1000) // config.batch)
+    held = f"; these scales of the generator are held for {config.hold_kimg:g} kimg" if config.hold_kimg else ""
     summary = "\n".join([
         f"generator     {parameters(generator)}",
         f"discriminator {parameters(discriminator)}",
@@ -73,7 +74,7 @@ def make_plan(
         f"work          {config.kimg:g} kimg: {steps:,} steps of {config.batch}, "
         f"{config.kimg * 1000 / max(1, len(images)):.1f} epochs of {len(images):,} images",
         f"fast paths    {fast_paths}",
-        *([f"starts from   {start}"] if start else []),
+        *([f"starts from   {start}{held}"] if start else []),
     ])
     return Plan(config, checkpoint, start, summary, problem)
 

@@ -121,7 +121,10 @@ def test_a_generator_of_the_same_side_is_held_whole_while_its_discriminator_lear
     assert not torch.equal(after["discriminator"]["blocks.0.head.conv.weight"], before["blocks.0.head.conv.weight"])
 
 
-def test_a_hold_of_nothing_is_refused(small, tmp_path):
+def test_a_hold_is_said_before_it_starts_and_refused_where_there_is_no_start(small, tmp_path, capsys):
+    dry_run(images(32), tmp_path / "out", dataclasses.replace(config(LARGE), hold_kimg=2.0), start_from=small)
+    said = capsys.readouterr().out
+    assert "generator and discriminator; these scales of the generator are held for 2 kimg\n" in said
     with pytest.raises(SapgganError, match="hold_kimg 2 holds what a start brought; name one with start_from"):
         train(images(32), tmp_path / "out", dataclasses.replace(config(LARGE), hold_kimg=2.0))
     assert not (tmp_path / "out" / "config.json").exists()
