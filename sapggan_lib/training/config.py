@@ -28,7 +28,7 @@ class TrainConfig:
     r1_gamma: float | None = None                         # weight of R1 at real images; 0: none
     r2_gamma: float | None = None                         # the same at generated images
     r1_every: int | None = None                           # steps between R1 penalties, each weighted by this
-    hold_kimg: float = 0.0                                # what a start brought to G stays so long as it is
+    hold_kimg: float = 0.0                                # for which what a start brought to G stays as it is
     grow_kimg: float | None = None                        # pggan, stylegan: each fade and each stay; None: kimg / 20
     condition_start: float | None = None                  # kimg up to which classes have no weight; None: kimg / 4
     condition_end: float | None = None                    # kimg from which they have all of it; None: kimg / 2

@@ -81,7 +81,7 @@ def make_plan(
 
 def refuse_hold(config: TrainConfig, start: dict[str, Any] | None) -> None:
     """`SapgganError` where `hold_kimg` has nothing to hold."""
-    if config.hold_kimg and start is None:
+    if config.hold_kimg > 0 and start is None:
         raise SapgganError(f"hold_kimg {config.hold_kimg:g} holds what a start brought; name one with start_from")
 
 

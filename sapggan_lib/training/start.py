@@ -84,14 +84,12 @@ def refuse_strangers(began: ModelConfig, model: ModelConfig, file: Path) -> None
 def begin(state: State, start: Start, average: bool = False) -> None:
     """Put the start's weights into a new `state`: every scale that both have; the optimisers begin anew.
 
-    `average`: the generator gets those of the averaged one, which is the better to hold.
-
     What is new stays as drawn: the scales above, and in the discriminator the layer by which the formerly largest
-    image enters, since now maps from above join it there.
+    image enters, since now maps from above join it there. With `average` the generator begins with the averaged one's
+    weights, which are the better ones to hold.
     """
-    for part, weights in start.weights.items():
-        if part == "generator" and average:
-            weights = start.weights["ema"]
+    for part in start.weights:
+        weights = start.weights["ema" if average and part == "generator" else part]
         network: nn.Module = getattr(state, part)
         mine = network.state_dict()
         network.load_state_dict(mine | {
