@@ -5,7 +5,8 @@
 
 Run it again with the same arguments to go on after an interruption; it prints all that `OUT` holds. The distance is FD
 (EfficientNet-Lite0) of `--samples` samples of the averaged generator against a quarter of the images; `spread` is the
-mean over pixels of the standard deviation over samples, in gray levels; `seconds` is training time alone.
+mean over pixels of the standard deviation over samples, in gray levels; `seconds` is training time alone. The
+log of each training has precision, recall, density and coverage beside each distance.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import numpy as np
 from torch import nn
 
 from sapggan_lib.base.config import from_mapping, to_mapping
-from sapggan_lib.evaluation import FrechetCallback, build_extractor, extract_features
+from sapggan_lib.evaluation import Features, FrechetCallback, build_extractor, coverage_scores, extract_features
 from sapggan_lib.models import ModelConfig, generate, load_generator
 from sapggan_lib.training import CHECKPOINT, TrainConfig, read_log, spread, train
 
@@ -117,11 +118,14 @@ def load(folders: list[Path], side: int) -> np.ndarray:
 
 
 class Score(FrechetCallback):
-    """As its base, and the spread of as many samples."""
+    """As its base; and precision, recall, density and coverage, and the spread of 256 samples."""
 
     def __call__(self, kimg: float, generator: nn.Module) -> dict[str, float]:
         scores = super().__call__(kimg, generator)
         return scores | {"spread": round(spread(generate(generator, 256, seed=1)), 2)}
+
+    def distances(self, fake: Features) -> dict[str, float]:
+        return super().distances(fake) | coverage_scores(self.real, fake)
 
 
 def write_last(folder: Path, kimg: float, seconds: float, score: Score) -> None:

@@ -11,8 +11,8 @@ import torch
 from benchmarks import card, recipe
 from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.files import sha256_file
-from sapggan_lib.evaluation import Extractor
-from sapggan_lib.models import build_generator, save_generator
+from sapggan_lib.evaluation import Extractor, coverage_scores, extract_features, frechet_distance
+from sapggan_lib.models import build_generator, generate, save_generator
 from sapggan_lib.training.config import resolve
 
 
@@ -38,6 +38,18 @@ def test_the_table_has_a_line_for_each_training(tmp_path):
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     line = "base, seed 1             20: 114.1  40: 57.4  (200 s, spread 41.1)"
     assert recipe.table(tmp_path) == line
+
+
+def test_each_distance_has_precision_and_recall_beside_it():
+    pixels = Extractor("corner", "FD", lambda batch: batch[:, 0, :2, :2].flatten(1), "none", 16, torch.device("cpu"))
+    images = np.random.default_rng(0).integers(0, 256, (80, 16, 16), dtype=np.uint8)
+    real = extract_features(images, pixels, progress=False)
+    torch.manual_seed(0)
+    generator = build_generator("sapggan", resolution=16, latent=8, widths=(8, 8, 8))
+    row = recipe.Score(real, pixels, 40, seed=1)(0.5, generator)
+    samples = extract_features(generate(generator, 40, seed=1), pixels, progress=False)
+    expected = coverage_scores(real, samples) | {"fd": frechet_distance(real, samples)}
+    assert {key: row[key] for key in expected} == expected and row["score_images"] == 40 and row["spread"] > 0
 
 
 def test_a_card_scores_all_images_and_the_first_samples_against_a_quarter(tmp_path, monkeypatch, capsys):
