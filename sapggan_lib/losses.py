@@ -4,7 +4,6 @@
 that does not look at real logits takes None for them. A new loss is an entry here.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +27,6 @@ class Loss:
     needs_real: bool = False        # the generator's loss looks at real logits
     gradient_penalty: bool = False  # WGAN-GP's, at each step
     needs_r2: bool = False          # with R1 goes R2, without which it may not settle
-    undecided: float = 0.0          # the discriminator's loss at equal logits, where it has no opinion
 
 
 def _minmax_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -45,18 +43,14 @@ def _paired(up: Tensor, down: Tensor) -> Tensor:
     return F.softplus(down - up).mean()
 
 
-def _relativistic(loss: Callable[[Tensor, Tensor], Tensor], undecided: float, needs_r2: bool = False) -> Loss:
+def _relativistic(loss: Callable[[Tensor, Tensor], Tensor], needs_r2: bool = False) -> Loss:
     """One function for both: the discriminator pushes real logits up and the generator its own."""
-    return Loss(loss, lambda real, fake: loss(fake, real), needs_real=True, needs_r2=needs_r2, undecided=undecided)
+    return Loss(loss, lambda real, fake: loss(fake, real), needs_real=True, needs_r2=needs_r2)
 
 
 LOSSES: dict[str, Loss] = {
-    "minmax": Loss(  # non-saturating
-        _minmax_discriminator, lambda _, fake: F.softplus(-fake).mean(), undecided=2 * math.log(2)
-    ),
-    "minmax-saturating": Loss(  # Goodfellow, eq. 1
-        _minmax_discriminator, lambda _, fake: -F.softplus(fake).mean(), undecided=2 * math.log(2)
-    ),
+    "minmax": Loss(_minmax_discriminator, lambda _, fake: F.softplus(-fake).mean()),  # non-saturating
+    "minmax-saturating": Loss(_minmax_discriminator, lambda _, fake: -F.softplus(fake).mean()),  # Goodfellow, eq. 1
     "wgan-gp": Loss(
         lambda real, fake: fake.mean() - real.mean() + DRIFT * real.square().mean(),
         lambda _, fake: -fake.mean(),
@@ -65,11 +59,10 @@ LOSSES: dict[str, Loss] = {
     "hinge": Loss(
         lambda real, fake: F.relu(1 - real).mean() + F.relu(1 + fake).mean(),
         lambda _, fake: -fake.mean(),
-        undecided=2.0,
     ),
-    "ra-hinge": _relativistic(_relativistic_hinge, 2.0),
-    "ra-hinge-half": _relativistic(lambda up, down: _relativistic_hinge(up, down) / 2, 1.0),
-    "relativistic-pairing": _relativistic(_paired, math.log(2), needs_r2=True),  # as R3GAN, which cannot do without
+    "ra-hinge": _relativistic(_relativistic_hinge),
+    "ra-hinge-half": _relativistic(lambda up, down: _relativistic_hinge(up, down) / 2),
+    "relativistic-pairing": _relativistic(_paired, needs_r2=True),  # as R3GAN, which cannot do without
 }
 
 

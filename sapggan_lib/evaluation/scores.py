@@ -162,11 +162,8 @@ class FrechetCallback:
         start = time.perf_counter()
         images = models.generate(generator, self.n, seed=self.seed)
         fake = extract_features(images, self.extractor, progress=False)
-        scores = self.distances(fake)
-        return scores | {"score_images": self.n, "score_seconds": round(time.perf_counter() - start, 2)}
-
-    def distances(self, fake: Features) -> dict[str, float]:
-        """`fd` or `fid`, `kid` and `kid_error` of samples with these features."""
         kid, error = kernel_distance(self.real, fake, seed=self.seed)
-        name = self.extractor.metric_name.lower()
-        return {name: frechet_distance(self.real, fake), "kid": kid, "kid_error": error}
+        return {
+            self.extractor.metric_name.lower(): frechet_distance(self.real, fake), "kid": kid, "kid_error": error,
+            "score_images": self.n, "score_seconds": round(time.perf_counter() - start, 2),
+        }  # fmt: skip

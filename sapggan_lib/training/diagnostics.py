@@ -19,8 +19,6 @@ DATA = 1000      # training images, at most, for the data's spread
 REAL = 8         # training images at which the logit's gradient is taken
 SHARE = 0.02     # of the training's time that measuring may take
 BEGUN = 500      # steps; DCGAN's first samples are all gray, and SAPGGAN's spread falls for 100 steps before it rises
-JUDGED = 100     # steps whose mean loss tells whether the discriminator has an opinion
-OPINION = 0.98   # of the loss without one; trainings that went well stayed below .81
 
 Log = Sequence[Mapping[str, Any]]  # rows of log.jsonl
 
@@ -33,17 +31,14 @@ class Diagnostics:
     Random state, buffers and weights stay as they are.
     """
 
-    def __init__(self, images: np.ndarray, state: State, log: Log, undecided: float = 0.0):
+    def __init__(self, images: np.ndarray, state: State, log: Log):
         self.state = state
-        self.level = undecided  # `Loss.undecided`; 0, WGAN-GP's, is not watched
-        self.losses: list[float] = []
         self.real = to_float(torch.from_numpy(evenly(images, REAL)))                  # [8, C, R, R]
         before = [row for row in log if "spread_data" in row]
         # from the log when a run goes on: one number for a run, whatever computes it
         some = evenly(images, min(DATA, len(images)))
         self.spread_data = before[-1]["spread_data"] if before else round(spread(some), 2)
         self.collapsed = bool(before) and "collapsed" in before[-1]
-        self.undecided = "undecided" in next((row for row in reversed(log) if "loss_d" in row), {})
         self.next = 0.0  # seconds of training
 
     def due(self) -> bool:
@@ -67,24 +62,6 @@ class Diagnostics:
         self.collapsed = collapsed
         self.next = self.state.seconds + (time.monotonic() - start) / SHARE
         return row | ({"collapsed": True} if collapsed else {})
-
-    def opinion(self, losses: Sequence[float]) -> dict[str, bool]:
-        """Whether the discriminator tells real from generated, by its losses since the line before: one each step.
-
-        Judged by a hundred steps or more. Says on stderr when it has lost its opinion and when that is over.
-        """
-        self.losses += losses
-        if len(self.losses) >= JUDGED:
-            mean = float(np.mean(self.losses))
-            undecided = self.state.step >= BEGUN and 0 < OPINION * self.level <= mean
-            if undecided != self.undecided:
-                said = f"{self.state.kimg:.3g} kimg: loss_d {mean:.3g}, equal logits give {self.level:.3g}"
-                advice = "lower lr, set r1_every=1, or hold the generator for a while (docs/training.md)"
-                said = (f"the discriminator has no opinion at {said}; {advice}" if undecided
-                        else f"the discriminator has an opinion again at {said}")
-                print(f"training: {said}", file=sys.stderr, flush=True)
-            self.undecided, self.losses = undecided, []
-        return {"undecided": True} if self.undecided else {}
 
 
 def evenly(images: np.ndarray, n: int) -> np.ndarray:

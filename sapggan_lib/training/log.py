@@ -16,7 +16,6 @@ from sapggan_lib.base.config import to_mapping
 from sapggan_lib.base.errors import SapgganError
 from sapggan_lib.base.files import readable, write_json, write_text
 from sapggan_lib.base.images import write_png
-from sapggan_lib.losses import LOSSES
 from sapggan_lib.models import Generator, generate
 from sapggan_lib.tensors import average_, device_name, rank_and_world
 from sapggan_lib.training.checkpoint import State, not_finite
@@ -43,8 +42,7 @@ class LogWriter:
             write_json(folder / "config.json", to_mapping(config))
             write_text(folder / "log.jsonl", "".join(json.dumps(line) + "\n" for line in self.lines))
             self.board = tensorboard(folder, state.step)
-            undecided = LOSSES[config.loss].undecided if config.loss else 0.0
-            self.diagnostics = Diagnostics(images, state, self.lines, undecided)
+            self.diagnostics = Diagnostics(images, state, self.lines)
         self.clock = time.monotonic()
 
     def add(self, terms: dict[str, Tensor]) -> None:
@@ -68,7 +66,7 @@ class LogWriter:
         What the diagnostics measure joins the line when due, and when it is the `last`; its time is no training time.
         """
         first = self.state.step - len(self.pending) + 1
-        means, losses = {}, []
+        means = {}
         for name in dict.fromkeys(name for terms in self.pending for name in terms):
             steps = [i for i, terms in enumerate(self.pending) if name in terms]
             values = average_(torch.stack([self.pending[i][name] for i in steps])).cpu()
@@ -78,7 +76,6 @@ class LogWriter:
             means[name] = round(float(values.mean()), 6)
             if name == "loss_d":  # a hinge that is 0 teaches the discriminator nothing
                 means["dead_d"] = round(float((values == 0).float().mean()), 4)
-                losses = values.tolist()
         elapsed = time.monotonic() - self.clock
         self.state.seconds += elapsed
         images = len(self.pending) * self.config.batch
@@ -90,7 +87,6 @@ class LogWriter:
         if self.main:
             health |= peak_memory_gb(next(self.state.generator.parameters()).device)
             health |= self.diagnostics() if last or self.diagnostics.due() else {}
-            health |= self.diagnostics.opinion(losses)
         self.write(speed | means | health)
         self.pending = []
         self.clock = time.monotonic()

@@ -92,37 +92,6 @@ def test_a_resumed_run_keeps_its_number_and_does_not_say_the_collapse_again(caps
     assert measure()["spread_data"] == 99.0 and capsys.readouterr().err == ""
 
 
-def test_a_discriminator_without_an_opinion_is_said_once_and_its_end_too(capsys):
-    watch = Diagnostics(data(), state_of(0.5), [], undecided=2.0)
-    assert watch.opinion([2.0] * 99) == {} and capsys.readouterr().err == ""   # too few steps to judge by
-    assert watch.opinion([1.9, 2.1]) == {"undecided": True}
-    assert capsys.readouterr().err.startswith(
-        "training: the discriminator has no opinion at 4 kimg: loss_d 2, equal logits give 2; lower lr, set r1_every=1"
-    )
-    assert watch.opinion([2.0] * 100) == {"undecided": True} and capsys.readouterr().err == ""
-    assert watch.opinion([1.9] * 100) == {}                                    # of the 200 since, not of all
-    assert "has an opinion again at 4 kimg: loss_d 1.9" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("loss", "level", "step"), [(1.9, 2.0, BEGUN), (2.0, 2.0, BEGUN - 1), (0.0, 0.0, BEGUN)])
-def test_an_opinion_is_not_missed_early_nor_where_equal_logits_cost_nothing(capsys, loss, level, step):
-    assert Diagnostics(data(), state_of(0.5, step), [], level).opinion([loss] * 200) == {}
-    assert capsys.readouterr().err == ""
-
-
-def test_a_resumed_run_does_not_say_again_that_there_is_no_opinion(capsys):
-    log = [{"spread_data": 9.0}, {"loss_d": 2.0, "undecided": True}, {"fd": 1.0}]
-    watch = Diagnostics(data(), state_of(0.5), log, undecided=2.0)
-    assert watch.opinion([]) == {"undecided": True} == watch.opinion([2.0] * 100) and capsys.readouterr().err == ""
-
-
-def test_a_training_whose_discriminator_learns_nothing_says_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(diagnostics, "BEGUN", 0)
-    monkeypatch.setattr(diagnostics, "JUDGED", 2)
-    log = train(images(), tmp_path / "run", config(0.032, lr_discriminator=0.0, r1_gamma=0.0, log_kimg=0.016)).log
-    assert log[-1]["undecided"] is True and "the discriminator has no opinion at" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(("strength", "step"), [(0.0, BEGUN - 1), (0.3, BEGUN)])
 def test_no_collapse_before_learning_has_begun_nor_of_varied_samples(capsys, strength, step):
     assert "collapsed" not in Diagnostics(data(), state_of(strength, step), [])()
@@ -166,7 +135,6 @@ def test_measuring_at_every_line_changes_no_training(tmp_path, monkeypatch, name
     monkeypatch.setattr(diagnostics, "SHARE", 1e9)
     often = train(images(), tmp_path / "often", config(0.032, **options))
     monkeypatch.setattr(Diagnostics, "__call__", lambda *_: {})
-    monkeypatch.setattr(Diagnostics, "opinion", lambda *_: {})
     never = train(images(), tmp_path / "never", config(0.032, **options))
     rows = curve(often.log, "spread")[1]
     assert len(rows) == 4 and not curve(never.log, "spread")[1] and not curve(often.log, "collapsed")[1]
